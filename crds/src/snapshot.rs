@@ -1,0 +1,607 @@
+//! The snapshot: everything a proxy needs to serve, and nothing else.
+//!
+//! Immutable, self-contained, produced by `compile`, turned into tables by the proxy. It names no
+//! Kubernetes object and holds no private key. Indices (`RouteId`, `BackendId`, `ResolverId`) point into
+//! the lists of the same snapshot. Durations carry their unit in the name; 0 means "no limit" where a
+//! field says so. New fields get `#[serde(default)]`, so that format N reads N-1.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// The format this build writes. It reads this one and the one before.
+pub const FORMAT: u32 = 1;
+
+/// The whole configuration of one proxy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Cluster name that completes service names.
+    pub cluster: String,
+    /// Gateways in order of precedence: oldest first, then `namespace/name`.
+    pub gateways: Vec<Gateway>,
+    /// Routes in order of precedence: oldest first, then `namespace/name`.
+    pub routes: Vec<Route>,
+    /// Back ends, each named by a key that is stable over snapshots.
+    pub backends: Vec<Backend>,
+    /// Resolvers; the first is the default one.
+    pub resolvers: Vec<Resolver>,
+}
+
+/// Index into [`Snapshot::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RouteId(pub u32);
+
+/// Index into [`Snapshot::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BackendId(pub u32);
+
+/// Index into [`Snapshot::resolvers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ResolverId(pub u32);
+
+/// One Gateway with the listeners that may serve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Addresses to bind; empty means all, IPv4 and IPv6.
+    pub addresses: Vec<IpAddr>,
+    /// Limits, timeouts and logs of this gateway.
+    pub settings: Settings,
+    /// Valid listeners in the order of the object. Refused ones are not here.
+    pub listeners: Vec<Listener>,
+}
+
+/// One listener of a gateway. Listeners of one gateway with the same port share sockets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Name, unique in the gateway.
+    pub name: String,
+    /// Port to bind.
+    pub port: u16,
+    /// Protocol spoken.
+    pub protocol: Protocol,
+    /// Exact name or `*.suffix` in lower case; `None` accepts every host.
+    pub hostname: Option<String>,
+    /// Routes attached here, by ascending `route`.
+    pub attachments: Vec<Attachment>,
+}
+
+/// Protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Cleartext HTTP/1.
+    #[serde(rename = "HTTP")]
+    Http,
+}
+
+/// A route on one listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The route.
+    pub route: RouteId,
+    /// Host names it serves here. Never empty.
+    pub hosts: Vec<HostBinding>,
+}
+
+/// One host name of a route on one listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostBinding {
+    /// Listener and route hostname intersected: exact, `*.suffix`, or `None` for every host.
+    pub serves: Option<String>,
+    /// The route's own hostname, by which precedence is judged; `None` when the route names none.
+    pub ranks: Option<String>,
+}
+
+/// One route object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Kind, `HTTPRoute`.
+    pub kind: String,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Rules in the order of the object.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule of a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Name of the rule, if it has one.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Alternatives; any of them selects the rule. Never empty.
+    pub matches: Vec<Match>,
+    /// Filters in order. A `Redirect` ends processing.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+    /// What happens with the request after the filters.
+    pub action: Action,
+    /// Time limit from the request head to the end of the answer, in milliseconds; 0 = none.
+    #[serde(default)]
+    pub request_timeout_ms: u64,
+    /// Time limit of one attempt, in milliseconds; `None` takes the gateway's, `Some(0)` = none.
+    #[serde(default)]
+    pub backend_timeout_ms: Option<u64>,
+}
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Match {
+    /// Path condition.
+    pub path: PathMatch,
+    /// Exact method token.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Header conditions; names in lower case, each name once.
+    #[serde(default)]
+    pub headers: Vec<ValueMatch>,
+    /// Query parameter conditions; names case-sensitive, each name once.
+    #[serde(default)]
+    pub query: Vec<ValueMatch>,
+}
+
+/// Condition on the normalised path (without the query).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum PathMatch {
+    /// Byte for byte.
+    Exact(String),
+    /// By path element; without trailing slash except `/` itself.
+    Prefix(String),
+    /// Regular expression over the whole path.
+    Regex(String),
+}
+
+/// Condition on the value of a named header or query parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueMatch {
+    /// Name.
+    pub name: String,
+    /// Condition on the value.
+    #[serde(flatten)]
+    pub value: StringMatch,
+}
+
+/// Condition on a string.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum StringMatch {
+    /// Byte for byte.
+    Exact(String),
+    /// Regular expression over the whole value.
+    Regex(String),
+}
+
+/// What a rule does with a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Action {
+    /// Forward to one of the back ends, chosen by weight. A sum of weights of 0 answers 500.
+    Forward {
+        /// Candidates in the order of the object.
+        backends: Vec<WeightedBackend>,
+    },
+    /// Answer without any back end.
+    Respond {
+        /// HTTP status.
+        status: u16,
+        /// Cause token of the answer.
+        cause: String,
+    },
+}
+
+/// One backendRef.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightedBackend {
+    /// Share, 0 to 1,000,000.
+    pub weight: u32,
+    /// Where requests go; `None` for an invalid reference, whose share is answered with 500 `backend_invalid`.
+    pub backend: Option<BackendId>,
+    /// Filters of this reference, after those of the rule.
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+}
+
+/// One filter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+#[non_exhaustive]
+pub enum Filter {
+    /// Changes fields of the request to the back end.
+    RequestHeaders(HeaderEdit),
+    /// Changes fields of the answer to the client, also of answers the gateway makes for this rule.
+    ResponseHeaders(HeaderEdit),
+    /// Answers with a redirection.
+    Redirect(Redirect),
+    /// Changes host and path of the request to the back end.
+    Rewrite(Rewrite),
+    /// Answers with an error: a filter that could not be resolved is never skipped.
+    Fail {
+        /// HTTP status.
+        status: u16,
+        /// Cause token.
+        cause: String,
+    },
+}
+
+/// Edits of a header section, applied in the order set, add, remove. Names in lower case, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeaderEdit {
+    /// Fields to overwrite or create.
+    #[serde(default)]
+    pub set: Vec<(String, String)>,
+    /// Fields to append: an existing field becomes `old,new`.
+    #[serde(default)]
+    pub add: Vec<(String, String)>,
+    /// Fields to delete.
+    #[serde(default)]
+    pub remove: Vec<String>,
+}
+
+/// A redirection (semantics A.8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// `http` or `https`; absent: the request's.
+    #[serde(default)]
+    pub scheme: Option<String>,
+    /// Host; absent: the request's.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// Port; absent: the scheme's if `scheme` is set, else the listener's.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Path; absent: the request's.
+    #[serde(default)]
+    pub path: Option<PathEdit>,
+    /// Status, one of 301, 302, 303, 307, 308.
+    pub status: u16,
+}
+
+/// A rewrite of host and path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewrite {
+    /// Host sent to the back end; absent: the request's.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// Path sent to the back end; absent: the request's.
+    #[serde(default)]
+    pub path: Option<PathEdit>,
+}
+
+/// A change of a path. The query is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum PathEdit {
+    /// The whole path.
+    Full(String),
+    /// The part that the rule's PathPrefix matched.
+    Prefix(String),
+}
+
+/// A set of endpoints with one policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Stable identity: `Service/<ns>/<name>:<port>` or `Backend/<ns>/<name>`. Also the metric label.
+    pub key: String,
+    /// Where its endpoints come from, any mixture.
+    pub sources: Vec<EndpointSource>,
+    /// Choice among endpoints.
+    pub balance: Balance,
+    /// Active check; `None` = off.
+    pub active: Option<ActiveCheck>,
+    /// Passive ejection; `None` = off.
+    pub passive: Option<PassiveCheck>,
+    /// Below this share of healthy endpoints, in percent, health is ignored; 0 = never.
+    pub panic_threshold: u8,
+    /// Connections.
+    pub connections: Connections,
+}
+
+/// One source of endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum EndpointSource {
+    /// An address.
+    Address {
+        /// Address and port.
+        address: SocketAddr,
+    },
+    /// A Unix socket.
+    Unix {
+        /// Path.
+        path: String,
+    },
+    /// A server template: names found by DNS fill slots.
+    Template(Template),
+}
+
+/// A server template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// Name of the template in metrics: `<prefix>_<n>` are its slots.
+    pub prefix: String,
+    /// Name to ask for, absolute, without the final dot. For SRV the whole owner name.
+    pub fqdn: String,
+    /// Port of the endpoints; SRV records bring their own.
+    pub port: u16,
+    /// What to ask for.
+    pub record: RecordKind,
+    /// Which resolver asks.
+    pub resolver: ResolverId,
+    /// Largest number of endpoints; 0 = no cap but the answer's bound of 1,024.
+    pub slots: u32,
+    /// Keep one endpoint per address and port.
+    pub drop_duplicates: bool,
+    /// Ignore SRV weights.
+    pub ignore_weight: bool,
+    /// Lower bound of the time between queries, in milliseconds.
+    pub min_ttl_ms: u64,
+    /// Upper bound of the time between queries, in milliseconds.
+    pub max_ttl_ms: u64,
+    /// How the first endpoints are found, in order.
+    pub init: Vec<InitAddr>,
+    /// How long `dns` in `init` may hold back the first answer, in milliseconds; 0 = not at all.
+    pub init_timeout_ms: u64,
+    /// How long endpoints outlive the answers that named them.
+    pub hold: Hold,
+}
+
+/// Records of a server template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecordKind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    #[serde(rename = "AAAA")]
+    Aaaa,
+    /// Both address families; either may be missing.
+    Both,
+    /// IPv4 addresses, IPv6 ones only where there is no IPv4.
+    Prefer4,
+    /// IPv6 addresses, IPv4 ones only where there is no IPv6.
+    Prefer6,
+    /// Service records, then the addresses of their targets.
+    #[serde(rename = "SRV")]
+    Srv,
+}
+
+/// One way to find the first endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum InitAddr {
+    /// The set persisted by an earlier run.
+    Last,
+    /// An answer, waited for at most `init_timeout_ms`.
+    Dns,
+    /// A literal address.
+    Address(IpAddr),
+    /// Nothing: start empty.
+    None,
+}
+
+/// How long endpoints are kept after what failed, in milliseconds; `None` = for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The name does not exist or has no such records. After this, endpoints go where their check fails or
+    /// is off, the rest after 5 minutes.
+    pub nxdomain_ms: Option<u64>,
+    /// A good answer does not name the endpoint any more.
+    pub obsolete_ms: Option<u64>,
+    /// No answer in time.
+    pub timeout_ms: Option<u64>,
+    /// The server refused.
+    pub refused_ms: Option<u64>,
+    /// Anything else.
+    pub other_ms: Option<u64>,
+}
+
+/// Choice among the endpoints of a back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Balance {
+    /// Each in turn, by weight.
+    RoundRobin,
+    /// The one with the fewest requests under way for its weight.
+    LeastRequest,
+    /// The less busy of two drawn at random.
+    Random,
+}
+
+/// Active health check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveCheck {
+    /// What is done.
+    pub probe: Probe,
+    /// Time between checks of one endpoint, in milliseconds.
+    pub interval_ms: u64,
+    /// Time limit of one check, in milliseconds.
+    pub timeout_ms: u64,
+    /// Good checks in a row that make an endpoint healthy.
+    pub rise: u32,
+    /// Bad checks in a row that make it unhealthy.
+    pub fall: u32,
+}
+
+/// What an active check does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Probe {
+    /// Opens a connection.
+    Tcp,
+    /// Sends a request.
+    Http {
+        /// Method.
+        method: String,
+        /// Path.
+        path: String,
+        /// Host field; empty: the endpoint's own address.
+        hostname: String,
+        /// Good statuses, inclusive ranges.
+        expected: Vec<(u16, u16)>,
+    },
+}
+
+/// Passive ejection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassiveCheck {
+    /// Errors in a row that eject.
+    pub consecutive_errors: u32,
+    /// Time in which they must fall, in milliseconds.
+    pub window_ms: u64,
+    /// Length of an ejection, in milliseconds.
+    pub eject_ms: u64,
+    /// Largest share of endpoints ejected at once, in percent.
+    pub max_percent: u8,
+}
+
+/// Connections to a back end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// Connections to one endpoint, all workers together; 0 = unlimited.
+    pub max_per_endpoint: u32,
+    /// Time an idle connection is kept, in milliseconds.
+    pub idle_ms: u64,
+    /// Requests that may wait for a connection; 0 = none.
+    pub queue_max: u32,
+    /// Time a request may wait, in milliseconds.
+    pub queue_timeout_ms: u64,
+}
+
+/// A resolver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolver {
+    /// `default` or `<ns>/<name>`. Also the metric label.
+    pub name: String,
+    /// Servers; those of resolv.conf follow where `from_resolv_conf`.
+    pub nameservers: Vec<SocketAddr>,
+    /// Follow `/etc/resolv.conf`, changes included.
+    pub from_resolv_conf: bool,
+    /// Apply the search list to relative names.
+    pub search: bool,
+    /// EDNS payload size, in bytes.
+    pub edns_payload: u16,
+    /// Time limit of one try, in milliseconds.
+    pub timeout_ms: u64,
+    /// More tries after the first, over all servers.
+    pub retries: u32,
+}
+
+/// Limits, timeouts and logs of a gateway (GatewayConfig). 0 = unlimited where not said otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Client connections of the proxy; `None` = from descriptors and memory.
+    pub max_connections: Option<u32>,
+    /// Bytes of a request or response head.
+    pub head_bytes: u32,
+    /// Fields of a head.
+    pub head_fields: u32,
+    /// Time to receive a head, in milliseconds.
+    pub head_timeout_ms: u64,
+    /// Time a client connection may stay idle between requests, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// Lowest rate of a request body, in bytes per second.
+    pub body_min_rate: u32,
+    /// Time before `body_min_rate` counts, in milliseconds. Also the longest stall of a client that takes an answer.
+    pub body_grace_ms: u64,
+    /// Requests on one client connection.
+    pub requests_per_connection: u32,
+    /// Connections of one client address.
+    pub connections_per_source: u32,
+    /// Time to connect to an endpoint, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Time to the head of the back end's answer, in milliseconds.
+    pub backend_timeout_ms: u64,
+    /// Time a back end may stall inside an answer, in milliseconds.
+    pub backend_idle_ms: u64,
+    /// Time an upgraded connection may stay silent, in milliseconds.
+    pub tunnel_idle_ms: u64,
+    /// Time to finish requests when draining, in milliseconds.
+    pub drain_ms: u64,
+    /// Time to finish upgraded connections when draining, in milliseconds.
+    pub drain_tunnels_ms: u64,
+    /// Access log; `None` = off.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Access log of a gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessLog {
+    /// Form of a line.
+    pub format: LogFormat,
+    /// Where lines go.
+    pub output: LogOutput,
+    /// Share of requests that are logged, 0 to 1.
+    pub sample: f64,
+    /// Write query strings as they are.
+    pub unredacted_query: bool,
+}
+
+/// Form of an access log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Like HAProxy's `option httplog`.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// A file, reopened on SIGUSR1.
+    File(String),
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_connections: None,
+            head_bytes: 64 * 1024,
+            head_fields: 128,
+            head_timeout_ms: 10_000,
+            idle_timeout_ms: 60_000,
+            body_min_rate: 240,
+            body_grace_ms: 30_000,
+            requests_per_connection: 0,
+            connections_per_source: 0,
+            connect_timeout_ms: 2_000,
+            backend_timeout_ms: 60_000,
+            backend_idle_ms: 60_000,
+            tunnel_idle_ms: 3_600_000,
+            drain_ms: 30_000,
+            drain_tunnels_ms: 300_000,
+            access_log: None,
+        }
+    }
+}
+
+// === impl Connections ===
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { max_per_endpoint: 0, idle_ms: 60_000, queue_max: 0, queue_timeout_ms: 0 }
+    }
+}
+
+// === impl Hold ===
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { nxdomain_ms: Some(30_000), obsolete_ms: Some(0), timeout_ms: None, refused_ms: None, other_ms: None }
+    }
+}
