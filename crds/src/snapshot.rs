@@ -476,7 +476,7 @@ pub struct Connections {
 }
 
 /// A resolver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resolver {
     /// `default` or `<ns>/<name>`. Also the metric label.
     pub name: String,
@@ -556,7 +556,7 @@ pub enum LogFormat {
 }
 
 /// Where access log lines go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value")]
 pub enum LogOutput {
     /// Standard output.
