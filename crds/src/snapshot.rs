@@ -602,6 +602,12 @@ impl Default for Connections {
 
 impl Default for Hold {
     fn default() -> Self {
-        Self { nxdomain_ms: Some(30_000), obsolete_ms: Some(0), timeout_ms: None, refused_ms: None, other_ms: None }
+        Self {
+            nxdomain_ms: Some(30_000),
+            obsolete_ms: Some(0),
+            timeout_ms: None,
+            refused_ms: None,
+            other_ms: None,
+        }
     }
 }

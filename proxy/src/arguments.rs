@@ -66,7 +66,9 @@ impl Arguments {
 
 /// Parses durations like `500ms`, `30s`, `5m`, `1h30m` (GEP-2257).
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a duration; write numbers with h, m, s or ms, for example `30s` or `1m30s`");
+    let wrong = || {
+        format!("`{text}` is not a duration; write numbers with h, m, s or ms, for example `30s` or `1m30s`")
+    };
     let mut total_ms: u64 = 0;
     let mut rest = text;
     if rest.is_empty() {

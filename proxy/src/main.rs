@@ -38,7 +38,8 @@ fn main() -> ExitCode {
 
 fn start_logging(arguments: &Arguments) {
     let filter = EnvFilter::try_new(&arguments.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match arguments.log_format {
         Format::Text => {
             use std::io::IsTerminal as _;

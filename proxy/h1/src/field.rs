@@ -139,7 +139,10 @@ impl Known {
                 (b"x-forwarded-port", Known::XForwardedPort),
                 (b"proxy-connection", Known::ProxyConnection),
             ],
-            17 => &[(b"transfer-encoding", Known::TransferEncoding), (b"x-forwarded-proto", Known::XForwardedProto)],
+            17 => &[
+                (b"transfer-encoding", Known::TransferEncoding),
+                (b"x-forwarded-proto", Known::XForwardedProto),
+            ],
             18 => &[(b"proxy-authenticate", Known::ProxyAuthenticate)],
             19 => &[(b"proxy-authorization", Known::ProxyAuthorization)],
             _ => &[],
@@ -176,9 +179,14 @@ impl Known {
 /// Marks the fields that a `Connection` field names.
 pub(crate) fn mark_named(buf: &[u8], fields: &mut [Field]) {
     for index in 0..fields.len() {
-        let Some(field) = fields.get(index).copied().filter(|field| field.known == Known::Connection) else { continue };
+        let Some(field) = fields.get(index).copied().filter(|field| field.known == Known::Connection) else {
+            continue;
+        };
         for option in field.value.of(buf).split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if option.is_empty() || option.eq_ignore_ascii_case(b"close") || option.eq_ignore_ascii_case(b"keep-alive") {
+            if option.is_empty()
+                || option.eq_ignore_ascii_case(b"close")
+                || option.eq_ignore_ascii_case(b"keep-alive")
+            {
                 continue;
             }
             for other in fields.iter_mut().filter(|other| !other.known.is_protected()) {

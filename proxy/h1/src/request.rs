@@ -171,7 +171,12 @@ impl RequestHead {
             .map(move |field| field.value.of(buf))
     }
 
-    fn take_fields(&mut self, buf: &[u8], headers: &[httparse::Header<'_>], limits: &Limits) -> Result<(), RequestError> {
+    fn take_fields(
+        &mut self,
+        buf: &[u8],
+        headers: &[httparse::Header<'_>],
+        limits: &Limits,
+    ) -> Result<(), RequestError> {
         if headers.len() > limits.head_fields {
             return Err(RequestError::TooManyFields);
         }
@@ -182,7 +187,8 @@ impl RequestHead {
         let mut framing = FramingFields::default();
         let mut n_hosts = 0_u32;
         let mut upgrade = None;
-        let (mut has_close, mut has_keep_alive, mut has_upgrade, mut has_connection) = (false, false, false, false);
+        let (mut has_close, mut has_keep_alive, mut has_upgrade, mut has_connection) =
+            (false, false, false, false);
         for header in headers {
             let known = Known::of(header.name.as_bytes());
             let value = header.value.trim_ascii();
@@ -203,7 +209,9 @@ impl RequestHead {
                     has_keep_alive |= lists(value, b"keep-alive");
                     has_upgrade |= lists(value, b"upgrade");
                 }
-                Known::Expect if !value.eq_ignore_ascii_case(b"100-continue") => return Err(RequestError::Expectation),
+                Known::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
+                    return Err(RequestError::Expectation);
+                }
                 Known::Expect => self.expect_continue = true,
                 Known::Upgrade => upgrade = Some(field.value),
                 Known::Te => self.te_trailers |= lists(value, b"trailers"),
@@ -215,7 +223,10 @@ impl RequestHead {
             mark_named(buf, &mut self.fields);
         }
         let is_host_needed = self.version == Version::Http11;
-        if n_hosts > 1 || (n_hosts == 0 && is_host_needed) || (n_hosts == 1 && !host::is_valid(self.host.of(buf))) {
+        if n_hosts > 1
+            || (n_hosts == 0 && is_host_needed)
+            || (n_hosts == 1 && !host::is_valid(self.host.of(buf)))
+        {
             return Err(RequestError::Host);
         }
         self.body = self.body_of(framing)?;
@@ -223,9 +234,11 @@ impl RequestHead {
             Version::Http11 => !has_close,
             Version::Http10 => has_keep_alive && !has_close,
         };
-        self.upgrade = upgrade.filter(|value| has_upgrade && self.version == Version::Http11 && !value.is_empty());
+        self.upgrade =
+            upgrade.filter(|value| has_upgrade && self.version == Version::Http11 && !value.is_empty());
         // Expectations of HTTP/1.0 clients are ignored (RFC 9110 section 10.1.1).
-        self.expect_continue &= self.version == Version::Http11 && !matches!(self.body, Body::None | Body::Length(0));
+        self.expect_continue &=
+            self.version == Version::Http11 && !matches!(self.body, Body::None | Body::Length(0));
         Ok(())
     }
 
@@ -233,7 +246,9 @@ impl RequestHead {
     fn body_of(&self, framing: FramingFields) -> Result<Body, RequestError> {
         match framing {
             FramingFields { n_codings: 0, n_lengths: 0, .. } => Ok(Body::None),
-            FramingFields { n_codings: 0, n_lengths: 1, length: Some(length), .. } => Ok(Body::Length(length)),
+            FramingFields { n_codings: 0, n_lengths: 1, length: Some(length), .. } => {
+                Ok(Body::Length(length))
+            }
             FramingFields { n_codings: 0, .. } => Err(RequestError::ContentLength),
             _ if framing.n_lengths > 0 || framing.n_codings > 1 || self.version == Version::Http10 => {
                 Err(RequestError::TransferEncoding)
@@ -247,7 +262,10 @@ impl RequestHead {
         if method == b"CONNECT" || method == b"TRACE" {
             return Err(RequestError::Method);
         }
-        if !target.iter().all(|byte| (0x21..=0x7e).contains(byte) && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>')) {
+        if !target
+            .iter()
+            .all(|byte| (0x21..=0x7e).contains(byte) && !matches!(byte, b'#' | b'\\' | b'"' | b'<' | b'>'))
+        {
             return Err(RequestError::Target);
         }
         let (form, rest) = match target {
@@ -316,7 +334,9 @@ fn version_error(bytes: &[u8]) -> RequestError {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     match version {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             RequestError::Version
         }
         _ => RequestError::Malformed,

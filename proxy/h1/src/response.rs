@@ -91,16 +91,27 @@ impl ResponseHead {
     ///
     /// # Errors
     /// [`ResponseError`] by rule; the connection is of no use afterwards.
-    pub fn parse(&mut self, buf: &[u8], limits: &Limits, request: RequestKind) -> Result<Parsed, ResponseError> {
+    pub fn parse(
+        &mut self,
+        buf: &[u8],
+        limits: &Limits,
+        request: RequestKind,
+    ) -> Result<Parsed, ResponseError> {
         if matches!(buf, [b'\r' | b'\n', ..]) {
             return Err(ResponseError::Malformed);
         }
         let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, buf, &mut headers);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            buf,
+            &mut headers,
+        );
         let n_head = match parsed {
             Ok(httparse::Status::Complete(n_head)) => n_head,
-            Ok(httparse::Status::Partial) if buf.len() > limits.head_bytes => return Err(ResponseError::HeadTooLarge),
+            Ok(httparse::Status::Partial) if buf.len() > limits.head_bytes => {
+                return Err(ResponseError::HeadTooLarge);
+            }
             Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
             Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::TooManyFields),
             Err(httparse::Error::Version) => return Err(ResponseError::Version),
@@ -141,7 +152,8 @@ impl ResponseHead {
         self.fields.clear();
         let mut framing = FramingFields::default();
         let mut upgrade = None;
-        let (mut has_close, mut has_keep_alive, mut has_upgrade, mut has_connection) = (false, false, false, false);
+        let (mut has_close, mut has_keep_alive, mut has_upgrade, mut has_connection) =
+            (false, false, false, false);
         for header in headers {
             let known = Known::of(header.name.as_bytes());
             let value = header.value.trim_ascii();
@@ -185,7 +197,9 @@ impl ResponseHead {
             FramingFields { n_codings: 0, n_lengths: 0, .. } => Body::UntilClose,
             FramingFields { n_codings: 0, n_lengths: 1, length: Some(length), .. } => Body::Length(length),
             FramingFields { n_codings: 0, .. } => return Err(ResponseError::ContentLength),
-            FramingFields { n_codings: 1, n_lengths: 0, is_chunked: true, .. } if self.version == Version::Http11 => {
+            FramingFields { n_codings: 1, n_lengths: 0, is_chunked: true, .. }
+                if self.version == Version::Http11 =>
+            {
                 Body::Chunked
             }
             _ => return Err(ResponseError::TransferEncoding),

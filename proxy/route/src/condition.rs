@@ -56,18 +56,26 @@ impl Candidate {
         if let Some(method) = self.method.as_ref().filter(|method| ***method != *request.method()) {
             return Some(format!("method: want {}, request has {}", text(method), text(request.method())));
         }
-        for condition in self.headers.iter().filter(|condition| !condition.holds_for_header(request)) {
+        if let Some(condition) = self.headers.iter().find(|condition| !condition.holds_for_header(request)) {
             let mut values: Vec<String> = Vec::new();
             request.header(&condition.name, &mut |value| values.push(text(value)));
             let found = if values.is_empty() { "none".to_owned() } else { format!("`{}`", values.join(",")) };
-            return Some(format!("header {}: want {}, request has {found}", condition.name, condition.value.describe()));
+            return Some(format!(
+                "header {}: want {}, request has {found}",
+                condition.name,
+                condition.value.describe()
+            ));
         }
-        for condition in self.query.iter().filter(|condition| !condition.holds_for_query(request)) {
+        if let Some(condition) = self.query.iter().find(|condition| !condition.holds_for_query(request)) {
             let found = match parameter(request.query(), condition.name.as_bytes()) {
                 Some(value) => format!("`{}`", text(value)),
                 None => "none".to_owned(),
             };
-            return Some(format!("query {}: want {}, request has {found}", condition.name, condition.value.describe()));
+            return Some(format!(
+                "query {}: want {}, request has {found}",
+                condition.name,
+                condition.value.describe()
+            ));
         }
         None
     }
@@ -113,7 +121,9 @@ impl Condition {
             (_, 0) => false,
             (ValueTest::Exact(_), _) => rest.is_some_and(<[u8]>::is_empty),
             (ValueTest::Regex(..), 1) => single,
-            (ValueTest::Regex(regex, _), _) => regex.as_ref().is_some_and(|regex| joined_matches(regex, &self.name, request)),
+            (ValueTest::Regex(regex, _), _) => {
+                regex.as_ref().is_some_and(|regex| joined_matches(regex, &self.name, request))
+            }
         }
     }
 

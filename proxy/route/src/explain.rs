@@ -46,7 +46,11 @@ impl PortRoutes {
         let host = request.host();
         let Some(routes) = self.listener(host) else {
             let names = self.listeners.patterns();
-            let miss = format!("no listener of this port serves host `{}`; they serve: {}", text(host), list(&names));
+            let miss = format!(
+                "no listener of this port serves host `{}`; they serve: {}",
+                text(host),
+                list(&names)
+            );
             return Explanation { selection, miss, considered: Vec::new() };
         };
         let mut found: Vec<(usize, Considered)> = Vec::new();
@@ -65,7 +69,9 @@ impl PortRoutes {
                 let verdict = match path_failure.or_else(|| candidate.failure(request)) {
                     _ if is_chosen => Verdict::Chosen,
                     Some(failure) => Verdict::Failed(failure),
-                    None if is_later_host => Verdict::Outranked("a route with a more specific hostname comes first".to_owned()),
+                    None if is_later_host => {
+                        Verdict::Outranked("a route with a more specific hostname comes first".to_owned())
+                    }
                     None => match &winner {
                         Some(winner) => Verdict::Outranked(candidate.rank.loses_by(&winner.rank).to_owned()),
                         None => Verdict::Outranked("another match comes first".to_owned()),
@@ -92,7 +98,11 @@ impl PortRoutes {
             ),
             _ => "no match of the routes for this host holds".to_owned(),
         };
-        Explanation { selection, miss, considered: found.into_iter().map(|(_, considered)| considered).collect() }
+        Explanation {
+            selection,
+            miss,
+            considered: found.into_iter().map(|(_, considered)| considered).collect(),
+        }
     }
 }
 
@@ -100,7 +110,11 @@ fn list(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
         names if names.len() > NAMES_MAX => {
-            format!("{} and {} more", names.get(..NAMES_MAX).unwrap_or_default().join(", "), names.len() - NAMES_MAX)
+            format!(
+                "{} and {} more",
+                names.get(..NAMES_MAX).unwrap_or_default().join(", "),
+                names.len() - NAMES_MAX
+            )
         }
         names => names.join(", "),
     }

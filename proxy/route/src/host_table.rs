@@ -46,7 +46,8 @@ impl<V: Default> HostTable<V> {
     pub(crate) fn patterns(&self) -> Vec<String> {
         let mut patterns: Vec<String> =
             self.exact.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-        patterns.extend(self.wildcard.iter().map(|(suffix, _)| format!("*{}", String::from_utf8_lossy(suffix))));
+        patterns
+            .extend(self.wildcard.iter().map(|(suffix, _)| format!("*{}", String::from_utf8_lossy(suffix))));
         patterns.sort();
         patterns
     }

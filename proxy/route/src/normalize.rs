@@ -29,7 +29,9 @@ pub fn host<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Bad
             name.strip_suffix(b".").unwrap_or(name)
         }
     };
-    let is_host_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']');
+    let is_host_byte = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']')
+    };
     if !name.iter().all(is_host_byte) || (name.is_empty() && !raw.is_empty()) {
         return Err(BadHost);
     }
@@ -115,7 +117,10 @@ fn remove_segments(path: &mut Vec<u8>) {
     while read < path.len() {
         // `read` stands on a slash; the segment follows.
         let start = read + 1;
-        let end = path.get(start..).and_then(|rest| rest.iter().position(|byte| *byte == b'/')).map_or(path.len(), |n| start + n);
+        let end = path
+            .get(start..)
+            .and_then(|rest| rest.iter().position(|byte| *byte == b'/'))
+            .map_or(path.len(), |n| start + n);
         let is_last = end == path.len();
         let segment = path.get(start..end).unwrap_or_default();
         match segment {

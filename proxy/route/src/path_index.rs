@@ -72,13 +72,15 @@ impl PathIndex {
             list.iter().for_each(|candidate| each(candidate, failure.clone()));
         }
         for pattern in &self.regex {
-            let failure = (!pattern.holds(path)).then(|| format!("path {} does not match `{}`", text(path), pattern.source));
+            let failure = (!pattern.holds(path))
+                .then(|| format!("path {} does not match `{}`", text(path), pattern.source));
             each(&pattern.candidate, failure);
         }
         for (prefix, list) in self.prefix.iter() {
             let holds = prefixes(path, prefix.len()).any(|found| found == prefix);
             let shown = if prefix.is_empty() { "/".to_owned() } else { text(prefix) };
-            let failure = (!holds).then(|| format!("{shown} is not a prefix of path {} by whole segments", text(path)));
+            let failure =
+                (!holds).then(|| format!("{shown} is not a prefix of path {} by whole segments", text(path)));
             list.iter().for_each(|candidate| each(candidate, failure.clone()));
         }
     }

@@ -81,7 +81,11 @@ impl PortRoutes {
                     for (rule_index, rule) in route.rules.iter().enumerate() {
                         let targets = &mut tables.targets;
                         let target = *of_rule.entry(rule_index).or_insert_with(|| {
-                            targets.push(Target { listener: *index, route: attachment.route, rule: rule_index });
+                            targets.push(Target {
+                                listener: *index,
+                                route: attachment.route,
+                                rule: rule_index,
+                            });
                             u32::try_from(targets.len() - 1).unwrap_or(u32::MAX)
                         });
                         for (matched, one) in rule.matches.iter().enumerate() {

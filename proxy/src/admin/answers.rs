@@ -101,7 +101,9 @@ pub(crate) fn administer(state: &AdminState, body: &[u8]) -> (StatusCode, String
     };
     match backend.administer(&action.endpoint, wish) {
         true => (StatusCode::OK, "done\n".to_owned()),
-        false => (StatusCode::NOT_FOUND, format!("no endpoint `{}` in `{}`\n", action.endpoint, action.backend)),
+        false => {
+            (StatusCode::NOT_FOUND, format!("no endpoint `{}` in `{}`\n", action.endpoint, action.backend))
+        }
     }
 }
 
@@ -139,7 +141,10 @@ pub(crate) fn page(state: &AdminState) -> String {
         }
         for endpoint in &backend.endpoints {
             let (requests, failures) = (endpoint.requests.to_string(), endpoint.failures.to_string());
-            row(&mut page, &[&backend.key, &endpoint.name, &endpoint.address, endpoint.state, &requests, &failures]);
+            row(
+                &mut page,
+                &[&backend.key, &endpoint.name, &endpoint.address, endpoint.state, &requests, &failures],
+            );
         }
     }
     page.push_str("</table></body></html>\n");

@@ -72,7 +72,9 @@ impl AdminState {
 
     /// Serves what was configured, as far as it can be.
     pub(crate) fn is_ready(&self) -> bool {
-        self.report.borrow().serving && self.is_settled.get() && self.shared.phase() == crate::shared::Phase::Serving
+        self.report.borrow().serving
+            && self.is_settled.get()
+            && self.shared.phase() == crate::shared::Phase::Serving
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -175,9 +177,15 @@ async fn answer(state: &Rc<AdminState>, request: Request<Incoming>, origin: Orig
         (&Method::GET | &Method::HEAD, "/healthz") => text(StatusCode::OK, PLAIN, "ok\n".to_owned()),
         (&Method::GET | &Method::HEAD, "/readyz") => match state.is_ready() {
             true => text(StatusCode::OK, PLAIN, "ready\n".to_owned()),
-            false => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready: no snapshot is served yet, or the proxy stops\n".to_owned()),
+            false => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                PLAIN,
+                "not ready: no snapshot is served yet, or the proxy stops\n".to_owned(),
+            ),
         },
-        (&Method::GET | &Method::HEAD, "/") => text(StatusCode::OK, "text/html; charset=utf-8", answers::page(state)),
+        (&Method::GET | &Method::HEAD, "/") => {
+            text(StatusCode::OK, "text/html; charset=utf-8", answers::page(state))
+        }
         (&Method::GET | &Method::HEAD, "/api/v1/backends") => json(&answers::backends(state)),
         (&Method::GET | &Method::HEAD, "/api/v1/listeners") => json(&state.report().listeners),
         (&Method::GET | &Method::HEAD, "/api/v1/snapshot") => match state.envelope() {
@@ -199,7 +207,8 @@ async fn answer(state: &Rc<AdminState>, request: Request<Incoming>, origin: Orig
         (&Method::GET | &Method::HEAD, _) => text(
             StatusCode::NOT_FOUND,
             PLAIN,
-            "there are: /metrics /healthz /readyz / /api/v1/backends /api/v1/listeners /api/v1/snapshot\n".to_owned(),
+            "there are: /metrics /healthz /readyz / /api/v1/backends /api/v1/listeners /api/v1/snapshot\n"
+                .to_owned(),
         ),
         _ => text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "this address is read only\n".to_owned()),
     }

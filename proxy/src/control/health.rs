@@ -38,7 +38,8 @@ impl Checks {
         let check = backend.policy().active;
         self.running.retain(|(id, endpoint), running| {
             let stays = *id != backend.id
-                || (Some(&running.check) == check.as_ref() && set.all.iter().any(|known| known.id == *endpoint));
+                || (Some(&running.check) == check.as_ref()
+                    && set.all.iter().any(|known| known.id == *endpoint));
             if !stays {
                 running.task.abort();
             }
@@ -47,7 +48,8 @@ impl Checks {
         let Some(check) = check else { return };
         for endpoint in &set.all {
             self.running.entry((backend.id, endpoint.id)).or_insert_with(|| {
-                let run = run(Arc::clone(backend), Arc::clone(endpoint), check.clone(), Arc::clone(&self.counts));
+                let run =
+                    run(Arc::clone(backend), Arc::clone(endpoint), check.clone(), Arc::clone(&self.counts));
                 Running { check: check.clone(), task: tokio::task::spawn_local(run) }
             });
         }
@@ -77,7 +79,8 @@ async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck,
     };
     loop {
         let started = clock::now();
-        let is_good = tokio::time::timeout(limit, probe(&endpoint.address, &check.probe)).await.unwrap_or(false);
+        let is_good =
+            tokio::time::timeout(limit, probe(&endpoint.address, &check.probe)).await.unwrap_or(false);
         counts.count(&backend.key, is_good);
         if is_good {
             (n_good, n_bad) = (n_good.saturating_add(1), 0);
@@ -127,8 +130,9 @@ where
         ("", Address::Unix(_)) => "localhost".to_owned(),
         (hostname, _) => hostname.to_owned(),
     };
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: igw-health\r\naccept: */*\r\nconnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: igw-health\r\naccept: */*\r\nconnection: close\r\n\r\n"
+    );
     if stream.write_all(request.as_bytes()).await.is_err() {
         return false;
     }

@@ -27,8 +27,8 @@ use tracing::{error, info, warn};
 use crate::admin::{self, AdminState};
 use crate::arguments::Arguments;
 use crate::log::LogWriter;
-use crate::metrics::{Metrics, Readings};
 use crate::metrics::series::SeriesIndex;
+use crate::metrics::{Metrics, Readings};
 use crate::shared::{Phase, Shared};
 use crate::supervisor::channel::{BindResult, ServerEnd};
 use crate::tables::{Lasting, Tables};
@@ -155,8 +155,9 @@ impl Control {
         match &self.arguments.snapshot {
             Some(folder) => {
                 let path = folder.join("snapshot.json");
-                let envelope = persist::read_envelope(&path)
-                    .with_context(|| format!("no snapshot to serve in {}; write one with `igw render`", folder.display()))?;
+                let envelope = persist::read_envelope(&path).with_context(|| {
+                    format!("no snapshot to serve in {}; write one with `igw render`", folder.display())
+                })?;
                 self.apply(&envelope, Keep::No);
             }
             None => {
@@ -172,10 +173,19 @@ impl Control {
                 let deliver = move |envelope| {
                     let _ = post.send(Event::Envelope(Box::new(envelope)));
                 };
-                self.background.push(tokio::task::spawn_local(pull::run(source, identity, self.report.subscribe(), deliver)));
+                self.background.push(tokio::task::spawn_local(pull::run(
+                    source,
+                    identity,
+                    self.report.subscribe(),
+                    deliver,
+                )));
             }
         }
-        self.background.extend(admin::start(Rc::clone(&self.admin), self.arguments.admin, &self.arguments.state));
+        self.background.extend(admin::start(
+            Rc::clone(&self.admin),
+            self.arguments.admin,
+            &self.arguments.state,
+        ));
         Ok(self)
     }
 
@@ -225,6 +235,11 @@ impl Control {
 
     /// Takes a snapshot of the control side unless it is older than the one that runs.
     fn take(&mut self, envelope: &Envelope) {
+        for hint in &envelope.hints {
+            if let igw_crds::sync::Hint::Resolve { fqdn } = hint {
+                self.discovery.hint(fqdn);
+            }
+        }
         let have = (self.tables.epoch, self.tables.generation);
         if (envelope.epoch, envelope.generation) <= have && self.tables.stamp() > 0 {
             warn!(?have, epoch = envelope.epoch, generation = envelope.generation, "stale snapshot refused");
@@ -347,10 +362,13 @@ impl Control {
     fn forgive_missing_family(&mut self) {
         let bound = &self.bound;
         self.failures.retain(|address, failure| {
-            let twin_is_bound = bound
-                .keys()
-                .any(|other| other.port() == address.port() && other.ip().is_unspecified() && other.is_ipv4() != address.is_ipv4());
-            let is_missing = matches!(failure.kind, BindFailureKind::AddressNotUsable | BindFailureKind::Other);
+            let twin_is_bound = bound.keys().any(|other| {
+                other.port() == address.port()
+                    && other.ip().is_unspecified()
+                    && other.is_ipv4() != address.is_ipv4()
+            });
+            let is_missing =
+                matches!(failure.kind, BindFailureKind::AddressNotUsable | BindFailureKind::Other);
             !(address.ip().is_unspecified() && twin_is_bound && is_missing)
         });
     }
@@ -374,9 +392,15 @@ impl Control {
             for listener in &gateway.listeners {
                 let of_port = |bind: &&crate::tables::Bind| {
                     bind.address.port() == listener.port
-                        && self.tables.ports.get(bind.port).and_then(Option::as_ref).is_some_and(|port| *port.gateway == *name)
+                        && self
+                            .tables
+                            .ports
+                            .get(bind.port)
+                            .and_then(Option::as_ref)
+                            .is_some_and(|port| *port.gateway == *name)
                 };
-                let binds: Vec<SocketAddr> = self.tables.binds.iter().filter(of_port).map(|bind| bind.address).collect();
+                let binds: Vec<SocketAddr> =
+                    self.tables.binds.iter().filter(of_port).map(|bind| bind.address).collect();
                 let error = match binds.first() {
                     None => first_address(gateway, listener.port).map(|address| BindFailure {
                         address,
@@ -385,7 +409,11 @@ impl Control {
                     }),
                     Some(_) => binds.iter().find_map(|address| {
                         let failure = self.failures.get(address)?;
-                        Some(BindFailure { address: *address, kind: failure.kind, message: failure.message.clone() })
+                        Some(BindFailure {
+                            address: *address,
+                            kind: failure.kind,
+                            message: failure.message.clone(),
+                        })
                     }),
                 };
                 listeners.push(ListenerReport {
@@ -397,7 +425,8 @@ impl Control {
             }
         }
         let report = Report { listeners, serving: self.tables.stamp() > 0, refused };
-        self.admin.set_report(report.clone(), self.tables.binds.len() == self.bound.len() + self.failures.len());
+        self.admin
+            .set_report(report.clone(), self.tables.binds.len() == self.bound.len() + self.failures.len());
         self.report.send_if_modified(|standing| {
             let now = pull::Standing { epoch: self.tables.epoch, generation: self.tables.generation, report };
             let is_news = *standing != now;
@@ -409,7 +438,9 @@ impl Control {
     /// Ends in order: no new connections, requests finish, then what is left ends.
     async fn drain(self, terminate: &mut tokio::signal::unix::Signal) {
         let of_gateways = |ms: fn(&igw_crds::snapshot::Settings) -> u64| {
-            Duration::from_millis(self.snapshot.gateways.iter().map(|gateway| ms(&gateway.settings)).max().unwrap_or(0))
+            Duration::from_millis(
+                self.snapshot.gateways.iter().map(|gateway| ms(&gateway.settings)).max().unwrap_or(0),
+            )
         };
         let limit = self.arguments.drain_timeout.unwrap_or_else(|| of_gateways(|settings| settings.drain_ms));
         info!(connections = self.shared.n_connections(), ?limit, "draining");

@@ -83,7 +83,9 @@ impl State {
             }
             match read_envelope(&path).and_then(|envelope| Ok(envelope.open().map(|_| envelope)?)) {
                 Ok(envelope) => return Some(envelope),
-                Err(error) => warn!(file = %path.display(), error = format!("{error:#}"), "snapshot at rest is not usable"),
+                Err(error) => {
+                    warn!(file = %path.display(), error = format!("{error:#}"), "snapshot at rest is not usable")
+                }
             }
         }
         None
@@ -177,12 +179,14 @@ mod tests {
         for generation in [1, 2] {
             let bytes = serde_json::to_vec(&envelope(generation)).expect("an envelope is encodable");
             let keep_as = Some(SNAPSHOT_BEFORE);
-            replace(&folder, &Replacement { name: SNAPSHOT, keep_as, bytes }).expect("the folder is writable");
+            replace(&folder, &Replacement { name: SNAPSHOT, keep_as, bytes })
+                .expect("the folder is writable");
         }
         let state = State::open(&folder);
         assert_eq!(state.newest_envelope().map(|envelope| envelope.generation), Some(2));
         let whole = std::fs::read(folder.join(SNAPSHOT)).expect("the file is there");
-        let start = whole.windows(10).position(|window| window == b"\"snapshot\"").expect("the field is there");
+        let start =
+            whole.windows(10).position(|window| window == b"\"snapshot\"").expect("the field is there");
         for index in start..whole.len() {
             let mut broken = whole.clone();
             broken[index] ^= 1;

@@ -89,7 +89,10 @@ pub(crate) async fn run(
                 if is_failing {
                     debug!(error = format!("{error:#}"), "control side still does not answer");
                 } else {
-                    warn!(error = format!("{error:#}"), "control side does not answer; serving the last known good snapshot");
+                    warn!(
+                        error = format!("{error:#}"),
+                        "control side does not answer; serving the last known good snapshot"
+                    );
                 }
                 is_failing = true;
                 tokio::time::sleep(pause).await;
@@ -102,7 +105,8 @@ pub(crate) async fn run(
 /// One question; `None` if there is nothing newer.
 async fn ask(source: &Source, identity: &Identity, standing: &Standing) -> anyhow::Result<Option<Envelope>> {
     let Source::Unix(path) = source;
-    let stream = UnixStream::connect(path).await.with_context(|| format!("{} not reached", path.display()))?;
+    let stream =
+        UnixStream::connect(path).await.with_context(|| format!("{} not reached", path.display()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let question = SyncRequest {
         format: FORMAT,
@@ -123,7 +127,10 @@ async fn ask(source: &Source, identity: &Identity, standing: &Standing) -> anyho
     let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(anyhow::Error::from_boxed)?;
         match status {
             StatusCode::NO_CONTENT => Ok(None),
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body.to_bytes())?)),

@@ -51,13 +51,18 @@ impl LogWriter {
         let (lines, inbox) = sync_channel(QUEUE_BATCHES);
         let state = Arc::new(State::default());
         let of_thread = Arc::clone(&state);
-        let thread =
-            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&inbox, &of_thread))?;
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write(&inbox, &of_thread))?;
         Ok(Self { lines, state, thread: Some(thread) })
     }
 
     pub(crate) fn sink(&self) -> LogSink {
-        LogSink { lines: self.lines.clone(), state: Arc::clone(&self.state), pending: RefCell::new(HashMap::new()) }
+        LogSink {
+            lines: self.lines.clone(),
+            state: Arc::clone(&self.state),
+            pending: RefCell::new(HashMap::new()),
+        }
     }
 
     /// Opens files anew before the next line.

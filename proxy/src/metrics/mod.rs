@@ -66,13 +66,41 @@ impl Collector for Readings {
         let mut families = vec![
             requests(&used),
             durations(&used),
-            gauge("igw_connections_active", "Client connections open now.", vec![(vec![], f64::from(self.shared.n_connections()))]),
-            counter("igw_connections_refused_total", "Client connections refused by a limit.", vec![(vec![], self.shared.n_refused())]),
-            gauge("igw_snapshot_generation", "Generation of the snapshot that is served.", vec![(vec![], tables.generation as f64)]),
-            gauge("igw_snapshot_epoch", "Epoch of the snapshot that is served.", vec![(vec![], tables.epoch as f64)]),
-            counter("igw_access_log_dropped_lines_total", "Access log lines lost because the output was too slow.", vec![(vec![], self.dropped_lines.count())]),
-            counter("igw_process_allocations_total", "Memory allocations of the process; constant in steady state.", vec![(vec![], crate::allocations::count())]),
-            gauge("igw_build_info", "Version of this binary.", vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)]),
+            gauge(
+                "igw_connections_active",
+                "Client connections open now.",
+                vec![(vec![], f64::from(self.shared.n_connections()))],
+            ),
+            counter(
+                "igw_connections_refused_total",
+                "Client connections refused by a limit.",
+                vec![(vec![], self.shared.n_refused())],
+            ),
+            gauge(
+                "igw_snapshot_generation",
+                "Generation of the snapshot that is served.",
+                vec![(vec![], tables.generation as f64)],
+            ),
+            gauge(
+                "igw_snapshot_epoch",
+                "Epoch of the snapshot that is served.",
+                vec![(vec![], tables.epoch as f64)],
+            ),
+            counter(
+                "igw_access_log_dropped_lines_total",
+                "Access log lines lost because the output was too slow.",
+                vec![(vec![], self.dropped_lines.count())],
+            ),
+            counter(
+                "igw_process_allocations_total",
+                "Memory allocations of the process; constant in steady state.",
+                vec![(vec![], crate::allocations::count())],
+            ),
+            gauge(
+                "igw_build_info",
+                "Version of this binary.",
+                vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
+            ),
         ];
         let live_since = self.live_since.load(std::sync::atomic::Ordering::Relaxed);
         families.push(gauge(
@@ -87,7 +115,10 @@ impl Collector for Readings {
                 *counts.entry(endpoint.state(now_ms)).or_default() += 1;
             }
             for (state, count) in counts {
-                endpoints.push((vec![("backend", backend.key.to_string()), ("state", state.as_str().to_owned())], f64::from(count)));
+                endpoints.push((
+                    vec![("backend", backend.key.to_string()), ("state", state.as_str().to_owned())],
+                    f64::from(count),
+                ));
             }
         }
         families.push(gauge("igw_backend_endpoints", "Endpoints by state.", endpoints));
@@ -100,7 +131,9 @@ impl Collector for Readings {
         families.push(counter("igw_backend_health_checks_total", "Active health checks by result.", checks));
         let queries = (self.queries)()
             .into_iter()
-            .map(|(resolver, result, count)| (vec![("resolver", resolver), ("result", result.to_owned())], count))
+            .map(|(resolver, result, count)| {
+                (vec![("resolver", resolver), ("result", result.to_owned())], count)
+            })
             .collect();
         families.push(counter("igw_dns_queries_total", "DNS queries by result.", queries));
         families.retain(|family| !family.get_metric().is_empty());
@@ -118,7 +151,11 @@ fn requests(used: &[(Labels, Sums)]) -> MetricFamily {
             samples.push((pairs, count));
         }
     }
-    counter("igw_http_requests_total", "Requests by class of status; `none` for answers that were never made.", samples)
+    counter(
+        "igw_http_requests_total",
+        "Requests by class of status; `none` for answers that were never made.",
+        samples,
+    )
 }
 
 fn durations(used: &[(Labels, Sums)]) -> MetricFamily {
@@ -147,7 +184,12 @@ fn durations(used: &[(Labels, Sums)]) -> MetricFamily {
             metric
         })
         .collect();
-    family("igw_http_request_duration_seconds", "Time from the head of a request to the end of its answer.", MetricType::HISTOGRAM, metrics)
+    family(
+        "igw_http_request_duration_seconds",
+        "Time from the head of a request to the end of its answer.",
+        MetricType::HISTOGRAM,
+        metrics,
+    )
 }
 
 fn pairs_of(labels: &Labels) -> Vec<(&'static str, String)> {

@@ -100,12 +100,14 @@ fn explain(address: SocketAddr, error: &io::Error) -> Failure {
     let (kind, message) = match error.kind() {
         io::ErrorKind::AddrInUse => (
             BindFailureKind::PortInUse,
-            format!("port {port} on {} is held by another program; stop it or choose another port", address.ip()),
+            format!(
+                "port {port} on {} is held by another program; stop it or choose another port",
+                address.ip()
+            ),
         ),
-        io::ErrorKind::AddrNotAvailable => (
-            BindFailureKind::AddressNotUsable,
-            format!("{} is not an address of this machine", address.ip()),
-        ),
+        io::ErrorKind::AddrNotAvailable => {
+            (BindFailureKind::AddressNotUsable, format!("{} is not an address of this machine", address.ip()))
+        }
         io::ErrorKind::PermissionDenied if port < 1024 => (
             BindFailureKind::PermissionDenied,
             format!(
@@ -113,7 +115,9 @@ fn explain(address: SocketAddr, error: &io::Error) -> Failure {
                  or lower the sysctl net.ipv4.ip_unprivileged_port_start"
             ),
         ),
-        io::ErrorKind::PermissionDenied => (BindFailureKind::PermissionDenied, format!("no right to bind {address}")),
+        io::ErrorKind::PermissionDenied => {
+            (BindFailureKind::PermissionDenied, format!("no right to bind {address}"))
+        }
         _ => (BindFailureKind::Other, format!("{address} cannot be bound: {error}")),
     };
     warn!(%address, %error, "listener not bound");

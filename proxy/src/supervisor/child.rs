@@ -31,7 +31,8 @@ impl Server {
     /// Fails if the machine has no room for a process, or the binary is gone.
     pub(crate) fn start() -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
-        let (ours, theirs): (OwnedFd, OwnedFd) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        let (ours, theirs): (OwnedFd, OwnedFd) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         let child = Command::new(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))
             .arg("--server")

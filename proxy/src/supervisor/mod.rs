@@ -4,8 +4,8 @@
 //! takes them. Its pid and command line stay the same for life.
 
 mod bind;
-mod child;
 pub(crate) mod channel;
+mod child;
 mod lock;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,8 +38,10 @@ async fn supervise(arguments: &Arguments) -> anyhow::Result<()> {
     let mut backoff = FIRST_PAUSE;
     let n_workers = arguments.n_workers();
     loop {
-        let Server { mut process, channel } = Server::start().context("the server process cannot be started")?;
-        serve_sockets(channel, Arc::clone(&sockets), n_workers).context("no thread for the server's sockets")?;
+        let Server { mut process, channel } =
+            Server::start().context("the server process cannot be started")?;
+        serve_sockets(channel, Arc::clone(&sockets), n_workers)
+            .context("no thread for the server's sockets")?;
         let started = crate::clock::now();
         let mut is_stopping = false;
         let status = loop {
@@ -76,7 +78,11 @@ async fn supervise(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Gives one server the sockets it asks for, on a thread that ends with the server.
-fn serve_sockets(channel: SupervisorEnd, sockets: Arc<Mutex<Sockets>>, n_workers: usize) -> std::io::Result<()> {
+fn serve_sockets(
+    channel: SupervisorEnd,
+    sockets: Arc<Mutex<Sockets>>,
+    n_workers: usize,
+) -> std::io::Result<()> {
     std::thread::Builder::new().name("sockets".to_owned()).spawn(move || {
         loop {
             let wanted = match channel.receive() {

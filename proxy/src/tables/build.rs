@@ -32,7 +32,15 @@ impl Lasting {
         series: Arc<SeriesIndex>,
         ejections: mpsc::UnboundedSender<Arc<Backend>>,
     ) -> Self {
-        Self { n_workers, series, ports: HashMap::new(), backends: HashMap::new(), n_backends: 0, n_tables: 0, ejections }
+        Self {
+            n_workers,
+            series,
+            ports: HashMap::new(),
+            backends: HashMap::new(),
+            n_backends: 0,
+            n_tables: 0,
+            ejections,
+        }
     }
 
     /// Builds the tables of one generation.
@@ -132,7 +140,8 @@ impl Lasting {
             .targets()
             .iter()
             .map(|target| {
-                let rule = rule_of(target.route.0 as usize, target.rule).unwrap_or_else(|| Arc::new(missing_rule()));
+                let rule =
+                    rule_of(target.route.0 as usize, target.rule).unwrap_or_else(|| Arc::new(missing_rule()));
                 let listener = listeners.get(target.listener).map(ToString::to_string).unwrap_or_default();
                 let labels = |backend: String| Labels {
                     gateway: gateway.to_string(),
@@ -174,7 +183,12 @@ fn rules(snapshot: &Snapshot, backends: &[Arc<Backend>]) -> Vec<Vec<Arc<RuleTabl
         .collect()
 }
 
-fn rule_tables(route: &Arc<str>, index: usize, rule: &snapshot::Rule, backends: &[Arc<Backend>]) -> RuleTables {
+fn rule_tables(
+    route: &Arc<str>,
+    index: usize,
+    rule: &snapshot::Rule,
+    backends: &[Arc<Backend>],
+) -> RuleTables {
     let action = match &rule.action {
         Action::Respond { status, cause } => {
             ActionTables::Respond { status: *status, cause: cause.as_str().into() }

@@ -135,7 +135,8 @@ impl Backend {
         let now_ms = clock::now_ms();
         let has_returned = set.passive.is_some()
             && set.all.iter().any(|endpoint| {
-                endpoint.state(now_ms) == State::Ready && !set.ready.iter().any(|ready| ready.id == endpoint.id)
+                endpoint.state(now_ms) == State::Ready
+                    && !set.ready.iter().any(|ready| ready.id == endpoint.id)
             });
         if has_returned {
             self.refresh();
@@ -244,8 +245,12 @@ impl Backend {
 fn choose(all: &[Arc<Endpoint>], panic_threshold: u8) -> Vec<Arc<Endpoint>> {
     let now_ms = clock::now_ms();
     let weighted = |endpoint: &&Arc<Endpoint>| endpoint.weight() > 0;
-    let ready: Vec<Arc<Endpoint>> =
-        all.iter().filter(|endpoint| endpoint.state(now_ms) == State::Ready).filter(weighted).cloned().collect();
+    let ready: Vec<Arc<Endpoint>> = all
+        .iter()
+        .filter(|endpoint| endpoint.state(now_ms) == State::Ready)
+        .filter(weighted)
+        .cloned()
+        .collect();
     let candidates: Vec<Arc<Endpoint>> = all
         .iter()
         .filter(|endpoint| endpoint.administrative() == Administrative::Enabled)

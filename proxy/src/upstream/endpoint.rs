@@ -72,7 +72,14 @@ struct Cell {
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(crate) fn new(id: u64, slot: usize, name: String, address: Address, weight: u32, n_workers: usize) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        slot: usize,
+        name: String,
+        address: Address,
+        weight: u32,
+        n_workers: usize,
+    ) -> Self {
         Self {
             id,
             slot,
@@ -199,7 +206,8 @@ impl Endpoint {
             self.first_error_ms.store(now_ms, Ordering::Relaxed);
             self.errors.store(0, Ordering::Relaxed);
         }
-        self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= passive.consecutive_errors && !self.is_ejected(now_ms)
+        self.errors.fetch_add(1, Ordering::Relaxed) + 1 >= passive.consecutive_errors
+            && !self.is_ejected(now_ms)
     }
 }
 

@@ -210,7 +210,12 @@ impl LocalBackend {
     }
 
     /// Chooses as soon as an endpoint has room.
-    pub(crate) fn poll_pick(&self, random: &Random, tried: &[u64], cx: &mut Context<'_>) -> Poll<Result<Picked, PickError>> {
+    pub(crate) fn poll_pick(
+        &self,
+        random: &Random,
+        tried: &[u64],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Picked, PickError>> {
         match self.pick(random, tried) {
             Err(PickError::Saturated) => {
                 self.waiters.borrow_mut().push_back(cx.waker().clone());
@@ -324,7 +329,8 @@ impl LocalSet {
 
     /// Requests under way plus one, scaled by the inverse weight.
     fn load(&self, index: usize) -> u64 {
-        let (Some(endpoint), Some(weight)) = (self.shared.ready.get(index), self.shared.weights.get(index)) else {
+        let (Some(endpoint), Some(weight)) = (self.shared.ready.get(index), self.shared.weights.get(index))
+        else {
             return u64::MAX;
         };
         (u64::from(endpoint.active()) + 1) * 1_000_000 / u64::from((*weight).max(1))
@@ -351,10 +357,6 @@ impl Lease {
         Self { stream, reused: false, ticket }
     }
 
-    pub(crate) fn picked(&self) -> &Picked {
-        &self.ticket.picked
-    }
-
     /// Gives a healthy, silent connection back to the pool.
     pub(crate) fn release(self, now: Tick) {
         let Lease { stream, ticket, .. } = self;
@@ -375,12 +377,6 @@ impl Lease {
 }
 
 // === impl Ticket ===
-
-impl Ticket {
-    pub(crate) fn picked(&self) -> &Picked {
-        &self.picked
-    }
-}
 
 impl Drop for Ticket {
     fn drop(&mut self) {

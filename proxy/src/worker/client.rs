@@ -14,7 +14,6 @@ pub(crate) struct Client {
     /// Bytes received and not consumed: the start of a body or of the next request.
     pub(crate) unread: InBuffer,
     pub(crate) timer: Timer,
-    pub(crate) peer: SocketAddr,
     /// Address of the peer in text, IPv4-mapped addresses as IPv4.
     pub(crate) peer_text: String,
 }
@@ -27,7 +26,6 @@ impl Client {
             stream,
             unread: InBuffer::default(),
             timer: worker.wheel.timer(),
-            peer,
             peer_text: peer.ip().to_canonical().to_string(),
         }
     }

@@ -81,7 +81,15 @@ pub(crate) fn decide(
             let raw_query = query.filter(|_| log.unredacted_query);
             request.log = {
                 let host = head.host.of(buf);
-                let draft = LogDraft::new(&client.peer_text, method, host, path, query.is_some(), raw_query, head.version);
+                let draft = LogDraft::new(
+                    &client.peer_text,
+                    method,
+                    host,
+                    path,
+                    query.is_some(),
+                    raw_query,
+                    head.version,
+                );
                 Some(Box::new(draft))
             };
         }
@@ -99,7 +107,8 @@ pub(crate) fn decide(
                 return (request, 0);
             };
             let prefix = target.rule.prefixes.get(usize::from(matched)).and_then(|prefix| prefix.as_deref());
-            let n_taken = apply_rule(worker, client, port_tables, &target.rule, prefix, &view, rest, &mut request);
+            let n_taken =
+                apply_rule(worker, client, port_tables, &target.rule, prefix, &view, rest, &mut request);
             return (request, n_taken);
         }
     }
@@ -150,7 +159,12 @@ fn apply_rule(
         request.deadline = worker.wheel.after(Duration::from_millis(rule.request_timeout_ms));
     }
     let mut edited = worker.scratch.take();
-    let path = rewritten_path(&[&candidate.filters.path_edit(), &rule.filters.path_edit()], prefix, view.path, &mut edited);
+    let path = rewritten_path(
+        &[&candidate.filters.path_edit(), &rule.filters.path_edit()],
+        prefix,
+        view.path,
+        &mut edited,
+    );
     let rewrites = [candidate.filters.rewrite.as_ref(), rule.filters.rewrite.as_ref()];
     let hostname = rewrites.into_iter().flatten().find_map(|rewrite| rewrite.hostname.as_deref());
     let forwarded = Forwarded {
@@ -254,7 +268,9 @@ impl RequestView for View<'_> {
 
     fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
         for field in &self.head.fields {
-            if field.known != Known::Underscored && field.name.of(self.buf).eq_ignore_ascii_case(name.as_bytes()) {
+            if field.known != Known::Underscored
+                && field.name.of(self.buf).eq_ignore_ascii_case(name.as_bytes())
+            {
                 each(field.value.of(self.buf));
             }
         }

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use igw_h1::{Body, ChunkEvent, ChunkedDecoder, Limits, Parsed, RequestKind, Version, encode, parse_trailers};
+use igw_h1::{
+    Body, ChunkEvent, ChunkedDecoder, Limits, Parsed, RequestKind, Version, encode, parse_trailers,
+};
 use tokio::io::AsyncWrite;
 
 use super::Worker;
@@ -175,8 +177,9 @@ impl<'a> Exchange<'a> {
             let download = self.poll_download(cx)?;
             match (upload, download) {
                 (_, Step::Done) => {
-                    self.progress.client_reusable =
-                        self.keep_alive_wanted && matches!(self.upload, Upload::Done) && self.to_upstream.is_empty();
+                    self.progress.client_reusable = self.keep_alive_wanted
+                        && matches!(self.upload, Upload::Done)
+                        && self.to_upstream.is_empty();
                     self.progress.upstream_reusable = self.upstream_keeps
                         && matches!(self.upload, Upload::Done)
                         && self.head_sent == self.request.head.len()
@@ -261,8 +264,9 @@ impl<'a> Exchange<'a> {
             }
             Upload::Chunked(decoder) => {
                 let mut out = worker.scratch.output();
-                let (n_taken, n_body, is_done) = recode(worker, decoder, bytes, &mut out, Framing::Chunked, self.head_limits)
-                    .map_err(|()| Failure::BadBody)?;
+                let (n_taken, n_body, is_done) =
+                    recode(worker, decoder, bytes, &mut out, Framing::Chunked, self.head_limits)
+                        .map_err(|()| Failure::BadBody)?;
                 self.progress.bytes_in += n_body;
                 self.upload_is_starved = !is_done;
                 if is_done {
@@ -392,7 +396,8 @@ impl<'a> Exchange<'a> {
             // An answer that comes before the request is complete ends the connection: what the client
             // still sends of its body could be taken for a request.
             let is_early = !matches!(self.upload, Upload::Done) || !self.to_upstream.is_empty();
-            self.keep_alive_wanted &= self.framing != Framing::UntilClose && !is_early && !worker.is_draining();
+            self.keep_alive_wanted &=
+                self.framing != Framing::UntilClose && !is_early && !worker.is_draining();
             self.upstream_keeps = head.keep_alive;
             write_response(worker, out, rest, &head, self.request, self.keep_alive_wanted);
             self.answered(head.status);
@@ -433,8 +438,9 @@ impl<'a> Exchange<'a> {
                 Ok(n_body)
             }
             Download::Chunked(decoder) => {
-                let (n_taken, _, is_done) = recode(self.worker, decoder, bytes, out, self.framing, self.head_limits)
-                    .map_err(|()| Failure::Protocol)?;
+                let (n_taken, _, is_done) =
+                    recode(self.worker, decoder, bytes, out, self.framing, self.head_limits)
+                        .map_err(|()| Failure::Protocol)?;
                 if is_done {
                     self.download = Download::Done;
                 }
@@ -473,10 +479,18 @@ impl<'a> Exchange<'a> {
             return Some(Failure::RequestTimeout);
         }
         if has_passed(self.upload_deadline()) {
-            return Some(if self.to_upstream.is_empty() { Failure::SlowBody } else { Failure::BackendTimeout });
+            return Some(if self.to_upstream.is_empty() {
+                Failure::SlowBody
+            } else {
+                Failure::BackendTimeout
+            });
         }
         if has_passed(self.download_deadline()) {
-            return Some(if self.to_client.is_empty() { Failure::BackendTimeout } else { Failure::ClientStalled });
+            return Some(if self.to_client.is_empty() {
+                Failure::BackendTimeout
+            } else {
+                Failure::ClientStalled
+            });
         }
         None
     }
@@ -497,7 +511,11 @@ impl<'a> Exchange<'a> {
         // The client must have sent `rate * time` bytes at any time after the grace.
         let grace = self.limits.client_stall?;
         let rate = u64::from(self.limits.body_min_rate);
-        let earned = if rate == 0 { return None } else { Duration::from_millis(self.progress.bytes_in * 1_000 / rate) };
+        let earned = if rate == 0 {
+            return None;
+        } else {
+            Duration::from_millis(self.progress.bytes_in * 1_000 / rate)
+        };
         Some(self.started.plus(earned.max(grace)))
     }
 

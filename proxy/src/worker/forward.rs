@@ -69,7 +69,8 @@ pub(crate) async fn forward(
         let picked = match local.pick(&worker.random, tried_now) {
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
-            Err(PickError::Saturated) => match wait_for_room(worker, client, request, local, tried_now).await {
+            Err(PickError::Saturated) => match wait_for_room(worker, client, request, local, tried_now).await
+            {
                 Some(picked) => picked,
                 None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
             },

@@ -100,9 +100,12 @@ mod tests {
         list.apply(&edit);
         let got: Vec<(String, String)> = list
             .iter()
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned()))
+            .map(|(name, value)| {
+                (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
+            })
             .collect();
-        let got: Vec<(&str, &str)> = got.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let got: Vec<(&str, &str)> =
+            got.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(got, expected);
     }
 

@@ -113,7 +113,8 @@ impl Worker {
         }
         let place = &mut locals[backend.id];
         let local = place.get_or_insert_with(|| {
-            let local = LocalBackend::new(Arc::clone(backend), self.index, self.shared.n_workers, &self.random);
+            let local =
+                LocalBackend::new(Arc::clone(backend), self.index, self.shared.n_workers, &self.random);
             Rc::new(local)
         });
         Rc::clone(local)
@@ -148,7 +149,8 @@ impl Worker {
     /// Writes a random request id in the form of a UUID of version 4.
     pub(crate) fn request_id(&self, id: &mut [u8; 36]) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let bits = (u128::from(self.random.next()) << 64 | u128::from(self.random.next())) & !UUID_FIXED | UUID_VERSION_4;
+        let bits = (u128::from(self.random.next()) << 64 | u128::from(self.random.next())) & !UUID_FIXED
+            | UUID_VERSION_4;
         let mut shift = 128;
         for (index, place) in id.iter_mut().enumerate() {
             if matches!(index, 8 | 13 | 18 | 23) {
@@ -172,7 +174,13 @@ impl Worker {
         each(&date.text);
     }
 
-    pub(crate) fn log_request(&self, request: &Request, draft: LogDraft, duration: Duration, end: &RequestEnd<'_>) {
+    pub(crate) fn log_request(
+        &self,
+        request: &Request,
+        draft: LogDraft,
+        duration: Duration,
+        end: &RequestEnd<'_>,
+    ) {
         let Some(port) = request.port_tables() else { return };
         let Some(log) = &port.settings.access_log else { return };
         let target = request.target_tables();

@@ -102,7 +102,13 @@ pub(crate) fn write_interim(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead) 
 }
 
 /// Appends an answer of the gateway itself, body and all.
-pub(crate) fn write_answer(worker: &Worker, out: &mut Vec<u8>, request: &Request, answer: &Answer, keep_alive: bool) {
+pub(crate) fn write_answer(
+    worker: &Worker,
+    out: &mut Vec<u8>,
+    request: &Request,
+    answer: &Answer,
+    keep_alive: bool,
+) {
     let reason = encode::reason(answer.status);
     let cause = answer.cause.as_str();
     status_line(out, answer.status, reason.as_bytes());
@@ -144,7 +150,8 @@ pub(crate) fn write_answer(worker: &Worker, out: &mut Vec<u8>, request: &Request
 
 fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    let digits = [b'0' + (status / 100 % 10) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
+    let digits =
+        [b'0' + (status / 100 % 10) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
     out.extend_from_slice(&digits);
     out.push(b' ');
     out.extend_from_slice(reason);

@@ -101,7 +101,10 @@ impl Scratch {
     /// Gives a buffer back.
     pub(crate) fn give(&self, mut buffer: Vec<u8>) {
         let mut pool = self.pool.borrow_mut();
-        if buffer.capacity() >= POOLED_BYTES && buffer.capacity() <= POOLED_MAX_BYTES && pool.len() < POOLED_BUFFERS {
+        if buffer.capacity() >= POOLED_BYTES
+            && buffer.capacity() <= POOLED_MAX_BYTES
+            && pool.len() < POOLED_BUFFERS
+        {
             buffer.clear();
             pool.push(buffer);
         }

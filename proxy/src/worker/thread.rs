@@ -169,7 +169,13 @@ async fn accept(worker: Rc<Worker>, socket: Rc<TcpListener>, port: Rc<std::cell:
 }
 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) {
-    let limit = worker.tables().shared.ports.get(port).and_then(Option::as_ref).map_or(0, |port| port.settings.connections_per_source);
+    let limit = worker
+        .tables()
+        .shared
+        .ports
+        .get(port)
+        .and_then(Option::as_ref)
+        .map_or(0, |port| port.settings.connections_per_source);
     let Some(admission) = worker.shared.admit(peer.ip(), limit) else { return };
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {

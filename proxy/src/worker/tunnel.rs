@@ -31,7 +31,12 @@ enum FlowState {
 }
 
 /// Runs the tunnel; returns bytes to and from the endpoint.
-pub(crate) async fn tunnel(worker: &Worker, client: &mut Client, mut lease: Lease, idle: Duration) -> (u64, u64) {
+pub(crate) async fn tunnel(
+    worker: &Worker,
+    client: &mut Client,
+    mut lease: Lease,
+    idle: Duration,
+) -> (u64, u64) {
     let mut up = Flow::default();
     let mut down = Flow::default();
     let mut is_first = true;
@@ -51,7 +56,10 @@ pub(crate) async fn tunnel(worker: &Worker, client: &mut Client, mut lease: Leas
         let before = (up.n_bytes, down.n_bytes);
         let upward = up.poll(scratch, &mut client.stream, &mut lease.stream, cx);
         let downward = down.poll(scratch, &mut lease.stream, &mut client.stream, cx);
-        if upward.is_err() || downward.is_err() || (up.state, down.state) == (FlowState::Ended, FlowState::Ended) {
+        if upward.is_err()
+            || downward.is_err()
+            || (up.state, down.state) == (FlowState::Ended, FlowState::Ended)
+        {
             return Poll::Ready(());
         }
         if before != (up.n_bytes, down.n_bytes) {
@@ -68,7 +76,13 @@ pub(crate) async fn tunnel(worker: &Worker, client: &mut Client, mut lease: Leas
 // === impl Flow ===
 
 impl Flow {
-    fn poll<R, W>(&mut self, scratch: &Scratch, source: &mut R, sink: &mut W, cx: &mut Context<'_>) -> Result<(), ()>
+    fn poll<R, W>(
+        &mut self,
+        scratch: &Scratch,
+        source: &mut R,
+        sink: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ()>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
