@@ -10,3 +10,12 @@
 pub mod snapshot;
 #[cfg(feature = "snapshot")]
 pub mod sync;
+
+#[cfg(feature = "objects")]
+pub mod objects;
+#[cfg(feature = "objects")]
+pub mod schema;
+#[cfg(feature = "objects")]
+pub mod validate;
+#[cfg(feature = "objects")]
+pub mod yaml;

@@ -1,0 +1,351 @@
+//! Words that may stand in objects. Each has one constructor, which checks it; past the YAML door a name is valid.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Declares a checked string.
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident, max: $max:expr, min: $min:expr, pattern: $pattern:expr, check: $check:path, allowed: $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks a word.
+            ///
+            /// # Errors
+            /// Says what is allowed.
+            pub fn parse(text: impl Into<String>) -> Result<Self, String> {
+                let text = text.into();
+                let is_valid = ($min..=$max).contains(&text.len()) && $check(&text);
+                if is_valid { Ok(Self(text)) } else { Err(format!("`{text}` is not valid (allowed: {})", $allowed)) }
+            }
+
+            /// The word.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let mut schema = json_schema!({ "type": "string", "maxLength": $max, "pattern": $pattern });
+                if $min > 0 {
+                    schema.insert("minLength".to_owned(), ($min as u64).into());
+                }
+                schema
+            }
+        }
+    };
+}
+
+checked_string!(
+    /// Name of an object.
+    ObjectName, max: 253, min: 1, pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    check: is_subdomain, allowed: "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit, at most 253"
+);
+checked_string!(
+    /// Name of a section: a listener or a rule.
+    SectionName, max: 253, min: 1, pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    check: is_subdomain, allowed: "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit, at most 253"
+);
+checked_string!(
+    /// A namespace.
+    Namespace, max: 63, min: 1, pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    check: is_label, allowed: "lower-case letters, digits and `-`, beginning and ending with a letter or digit, at most 63"
+);
+checked_string!(
+    /// A host name, or `*.` and one. In lower case.
+    Hostname, max: 253, min: 1, pattern: r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    check: is_hostname, allowed: "a DNS name in lower case, `*` only as its first label, no IP address, no port"
+);
+checked_string!(
+    /// A host name without wildcard.
+    PreciseHostname, max: 253, min: 1, pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    check: is_precise_hostname, allowed: "a DNS name in lower case without `*`, no IP address, no port"
+);
+checked_string!(
+    /// Group of an API; empty is the core group.
+    Group, max: 253, min: 0, pattern: r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    check: is_group, allowed: "empty, or a DNS name in lower case"
+);
+checked_string!(
+    /// Kind of an object.
+    KindName, max: 63, min: 1, pattern: r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$",
+    check: is_kind, allowed: "letters, digits and `-`, beginning with a letter"
+);
+checked_string!(
+    /// Name of a header field or query parameter: a token.
+    HeaderName, max: 256, min: 1, pattern: r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$",
+    check: is_token, allowed: "letters, digits and !#$%&'*+-.^_`|~"
+);
+checked_string!(
+    /// Value of a header field.
+    HeaderValue, max: 4096, min: 1, pattern: r"^[!-~]+([\t ]?[!-~]+)*$",
+    check: is_header_value, allowed: "1 to 4,096 printable ASCII characters, single blanks inside"
+);
+checked_string!(
+    /// Value of a query parameter.
+    QueryValue, max: 1024, min: 1, pattern: r"^[\s\S]+$",
+    check: is_anything, allowed: "1 to 1,024 characters"
+);
+checked_string!(
+    /// Name of a controller: a domain and a path.
+    ControllerName, max: 253, min: 1, pattern: r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9\/\-._~%!$&'()*+,;=:]+$",
+    check: is_controller, allowed: "a domain, `/` and a path, like igw.opensvc.com/gateway"
+);
+checked_string!(
+    /// Protocol of a listener: one of the API's, or a domain-prefixed one.
+    ProtocolName, max: 255, min: 1, pattern: r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$",
+    check: is_protocol, allowed: "HTTP, HTTPS, TLS, TCP, UDP, or a domain-prefixed name"
+);
+checked_string!(
+    /// A time span: 1 to 4 groups of 1 to 5 digits and `h`, `m`, `s` or `ms` (GEP-2257).
+    TimeSpan, max: 32, min: 2, pattern: r"^([0-9]{1,5}(h|m|s|ms)){1,4}$",
+    check: is_time_span, allowed: "numbers with h, m, s or ms, like `500ms`, `30s` or `1h30m`"
+);
+
+// === impl TimeSpan ===
+
+impl TimeSpan {
+    /// Milliseconds.
+    #[must_use]
+    pub fn as_millis(&self) -> u64 {
+        time_span_ms(&self.0).unwrap_or(0)
+    }
+}
+
+/// A port, 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct PortNumber(u16);
+
+/// A share of traffic, 0 to 1,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct Weight(u32);
+
+// === impl PortNumber ===
+
+impl PortNumber {
+    /// The number.
+    #[must_use]
+    pub fn as_u16(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for PortNumber {
+    type Error = String;
+
+    fn try_from(value: i64) -> Result<Self, String> {
+        match u16::try_from(value) {
+            Ok(port) if port > 0 => Ok(Self(port)),
+            _ => Err(format!("{value} is not a port (allowed: 1 to 65535)")),
+        }
+    }
+}
+
+impl From<PortNumber> for i64 {
+    fn from(port: PortNumber) -> i64 {
+        i64::from(port.0)
+    }
+}
+
+impl JsonSchema for PortNumber {
+    fn schema_name() -> Cow<'static, str> {
+        "PortNumber".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 65535, "format": "int32" })
+    }
+}
+
+// === impl Weight ===
+
+impl Weight {
+    /// The number.
+    #[must_use]
+    pub fn as_u32(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<i64> for Weight {
+    type Error = String;
+
+    fn try_from(value: i64) -> Result<Self, String> {
+        match u32::try_from(value) {
+            Ok(weight) if weight <= WEIGHT_MAX => Ok(Self(weight)),
+            _ => Err(format!("{value} is not a weight (allowed: 0 to 1000000)")),
+        }
+    }
+}
+
+impl From<Weight> for i64 {
+    fn from(weight: Weight) -> i64 {
+        i64::from(weight.0)
+    }
+}
+
+impl JsonSchema for Weight {
+    fn schema_name() -> Cow<'static, str> {
+        "Weight".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 0, "maximum": WEIGHT_MAX, "format": "int32" })
+    }
+}
+
+/// A DNS label.
+pub(crate) fn is_label(text: &str) -> bool {
+    let is_edge =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = text.as_bytes();
+    is_edge(bytes.first())
+        && is_edge(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+}
+
+fn is_subdomain(text: &str) -> bool {
+    text.split('.').all(is_label)
+}
+
+fn is_group(text: &str) -> bool {
+    text.is_empty() || is_subdomain(text)
+}
+
+fn is_hostname(text: &str) -> bool {
+    let rest = text.strip_prefix("*.").unwrap_or(text);
+    is_subdomain(rest) && text.parse::<std::net::IpAddr>().is_err()
+}
+
+fn is_precise_hostname(text: &str) -> bool {
+    is_subdomain(text) && text.parse::<std::net::IpAddr>().is_err()
+}
+
+fn is_kind(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+fn is_token(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_header_value(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_blank = |byte: u8| matches!(byte, b' ' | b'\t');
+    let is_edge_blank =
+        bytes.first().copied().is_some_and(is_blank) || bytes.last().copied().is_some_and(is_blank);
+    let has_run = bytes.windows(2).any(|pair| matches!(pair, [a, b] if is_blank(*a) && is_blank(*b)));
+    !is_edge_blank && !has_run && bytes.iter().all(|byte| (0x21..=0x7e).contains(byte) || is_blank(*byte))
+}
+
+fn is_anything(_: &str) -> bool {
+    true
+}
+
+fn is_controller(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(domain, path)| {
+        is_subdomain(domain)
+            && !path.is_empty()
+            && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte))
+    })
+}
+
+fn is_protocol(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((domain, name)) => {
+            is_subdomain(domain) && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }
+        None => {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && !text.starts_with('-')
+                && !text.ends_with('-')
+        }
+    }
+}
+
+fn is_time_span(text: &str) -> bool {
+    time_span_ms(text).is_some()
+}
+
+fn time_span_ms(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut total = 0_u64;
+    let mut n_groups = 0;
+    while !rest.is_empty() {
+        n_groups += 1;
+        let n_digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (digits, tail) = rest.split_at_checked(n_digits)?;
+        let n_unit = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at_checked(n_unit)?;
+        let factor = match unit {
+            "h" => 3_600_000,
+            "m" => 60_000,
+            "s" => 1_000,
+            "ms" => 1,
+            _ => return None,
+        };
+        if !(1..=5).contains(&n_digits) || n_groups > 4 {
+            return None;
+        }
+        total += digits.parse::<u64>().ok()? * factor;
+        rest = tail;
+    }
+    (n_groups > 0).then_some(total)
+}
+
+const WEIGHT_MAX: u32 = 1_000_000;

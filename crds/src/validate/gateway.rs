@@ -1,0 +1,105 @@
+//! Rules of Gateway.
+
+use std::collections::HashSet;
+
+use super::Problems;
+use crate::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
+
+pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
+    problems.length("spec.gatewayClassName", spec.gateway_class_name.len(), 1, 253, "characters");
+    problems.length("spec.listeners", spec.listeners.len(), 1, 64, "listeners");
+    problems.length("spec.addresses", spec.addresses.len(), 0, 16, "addresses");
+    problems.unique("spec.listeners", ".name", spec.listeners.iter().map(|listener| listener.name.as_str()));
+    let mut places = HashSet::new();
+    for (index, listener) in spec.listeners.iter().enumerate() {
+        let field = format!("spec.listeners[{index}]");
+        self::listener(&field, listener, problems);
+        let place =
+            (listener.port, listener.protocol.as_str(), listener.hostname.as_ref().map(|name| name.as_str()));
+        if !places.insert(place) {
+            problems
+                .add(field, "port, protocol and hostname are those of another listener")
+                .hints("change one of the three");
+        }
+    }
+    let mut values = HashSet::new();
+    for (index, address) in spec.addresses.iter().enumerate() {
+        let field = format!("spec.addresses[{index}]");
+        let is_ip = address.r#type == "IPAddress";
+        if is_ip && !address.value.is_empty() && address.value.parse::<std::net::IpAddr>().is_err() {
+            problems
+                .add(format!("{field}.value"), format!("`{}` is no IP address", address.value))
+                .allows("an IPv4 or IPv6 address");
+        }
+        if !address.value.is_empty() && !values.insert((&address.r#type, &address.value)) {
+            problems
+                .add(format!("{field}.value"), format!("`{}` stands twice", address.value))
+                .hints("remove one of the two");
+        }
+    }
+    if let Some(frontend) = spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) {
+        let mut ports = HashSet::new();
+        for (index, per_port) in frontend.per_port.iter().enumerate() {
+            if !ports.insert(per_port.port) {
+                problems.add(format!("spec.tls.frontend.perPort[{index}].port"), "the port stands twice");
+            }
+        }
+    }
+    if let Some(infrastructure) = &spec.infrastructure {
+        problems.length("spec.infrastructure.labels", infrastructure.labels.len(), 0, 8, "labels");
+        problems.length(
+            "spec.infrastructure.annotations",
+            infrastructure.annotations.len(),
+            0,
+            16,
+            "annotations",
+        );
+    }
+}
+
+fn listener(field: &str, listener: &Listener, problems: &mut Problems) {
+    let protocol = listener.protocol.as_str();
+    problems.length(
+        &format!("{field}.allowedRoutes.kinds"),
+        listener.allowed_routes.kinds.len(),
+        0,
+        8,
+        "kinds",
+    );
+    if matches!(protocol, "TCP" | "UDP") && listener.hostname.is_some() {
+        problems
+            .add(format!("{field}.hostname"), format!("a {protocol} listener has no hostname"))
+            .hints("remove `hostname`");
+    }
+    match (&listener.tls, protocol) {
+        (Some(_), "HTTP" | "TCP" | "UDP") => {
+            problems
+                .add(format!("{field}.tls"), format!("a {protocol} listener has no TLS"))
+                .hints("remove `tls`, or use HTTPS or TLS");
+        }
+        (Some(tls), "HTTPS") if tls.mode != TlsMode::Terminate => {
+            problems
+                .add(format!("{field}.tls.mode"), "an HTTPS listener ends TLS itself")
+                .allows("Terminate");
+        }
+        (Some(tls), "HTTPS" | "TLS")
+            if tls.mode == TlsMode::Terminate
+                && tls.certificate_refs.is_empty()
+                && tls.options.is_empty() =>
+        {
+            problems.add(format!("{field}.tls"), "no certificate").hints("add `certificateRefs`");
+        }
+        (None, "TLS") => {
+            problems
+                .add(field, "a TLS listener needs `tls` with a mode")
+                .hints("add `tls: {mode: Passthrough}` or Terminate");
+        }
+        _ => {}
+    }
+    let namespaces = &listener.allowed_routes.namespaces;
+    if namespaces.from == FromNamespaces::Selector && namespaces.selector.is_none() {
+        problems
+            .add(format!("{field}.allowedRoutes.namespaces"), "`from: Selector` needs a selector")
+            .hints("add `selector`");
+    }
+}

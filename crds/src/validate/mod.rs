@@ -1,0 +1,94 @@
+//! Limits and rules that types alone do not express: those of the Gateway API's CRDs, with upstream's field
+//! paths, and those of our own kinds. All problems of an object are found at once.
+
+mod gateway;
+mod http_route;
+mod ours;
+
+use crate::objects::{Object, Spec};
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Field, like `spec.rules[0].matches`.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What is allowed.
+    pub allowed: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// Collects problems.
+#[derive(Default)]
+pub(crate) struct Problems {
+    found: Vec<Problem>,
+}
+
+/// Every rule that an object breaks.
+#[must_use]
+pub fn validate(object: &Object) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    match &object.spec {
+        Spec::Backend(spec) => ours::backend(spec, &mut problems),
+        Spec::BackendPolicy(spec) => ours::backend_policy(spec, &mut problems),
+        Spec::Gateway(spec) => gateway::gateway(spec, &mut problems),
+        Spec::GatewayClass(spec) => {
+            let length = spec.description.as_ref().map_or(0, |text| text.chars().count());
+            problems.length("spec.description", length, 0, 64, "characters");
+        }
+        Spec::GatewayConfig(spec) => ours::gateway_config(spec, &mut problems),
+        Spec::HttpRoute(spec) => http_route::http_route(spec, &mut problems),
+        Spec::ReferenceGrant(spec) => {
+            problems.length("spec.from", spec.from.len(), 1, 16, "entries");
+            problems.length("spec.to", spec.to.len(), 1, 16, "entries");
+        }
+        Spec::Resolver(spec) => ours::resolver(spec, &mut problems),
+        Spec::Secret(content) => ours::secret(content, &mut problems),
+        Spec::ConfigMap(_) | Spec::Namespace(_) => {}
+    }
+    problems.found
+}
+
+// === impl Problems ===
+
+impl Problems {
+    pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) -> &mut Problem {
+        self.found.push(Problem { field: field.into(), message: message.into(), allowed: None, hint: None });
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    /// A number of things out of its bounds.
+    pub(crate) fn length(&mut self, field: &str, got: usize, min: usize, max: usize, what: &str) {
+        if got < min || got > max {
+            self.add(field, format!("{got} {what}")).allows(format!("{min} to {max} {what}"));
+        }
+    }
+
+    /// A name that stands twice.
+    pub(crate) fn unique<'a>(&mut self, field: &str, part: &str, names: impl Iterator<Item = &'a str>) {
+        let mut seen = std::collections::HashSet::new();
+        for (index, name) in names.enumerate() {
+            if !seen.insert(name.to_owned()) {
+                self.add(format!("{field}[{index}]{part}"), format!("`{name}` stands twice"))
+                    .hints("every one needs a name of its own");
+            }
+        }
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    pub(crate) fn allows(&mut self, allowed: impl Into<String>) -> &mut Self {
+        self.allowed = Some(allowed.into());
+        self
+    }
+
+    pub(crate) fn hints(&mut self, hint: impl Into<String>) -> &mut Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

@@ -1,0 +1,17 @@
+//! The YAML door: the only way from text to objects.
+//!
+//! Text is split into documents, each is parsed into a tree with positions, decoded into its type, and
+//! validated. One bad document hides no other. No anchors, aliases, tags, merge keys or duplicate keys;
+//! bounded in size, depth and time.
+
+mod decode;
+mod diagnostic;
+mod document;
+mod emit;
+mod split;
+mod suggest;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use document::{Cache, Document, Foreign, Reading, read, read_cached};
+pub use emit::to_yaml;
