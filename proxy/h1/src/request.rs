@@ -77,8 +77,7 @@ impl RequestHead {
     ///
     /// # Errors
     ///
-    /// Where the request is refused; the error tells the status of the answer. A head that is complete is never
-    /// refused for its length.
+    /// Where the request is refused; the error tells the status of the answer.
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Parsed, RequestError> {
         self.fields.clear();
         let start = match buf {

@@ -153,12 +153,13 @@ fn diagnose(view: &[u8]) -> FieldError {
         match bytes.peek() {
             Some(b' ' | b'\t') => return FieldError::Fold,
             Some(b':') => return FieldError::NameEmpty,
+            // With a line feed it would be the end of the section and no fault.
+            Some(b'\r') => return FieldError::BareCarriageReturn,
             _ => {}
         }
         match bytes.find(|byte| !is_token_byte(*byte)) {
             Some(b':') => {}
             Some(b' ' | b'\t') => return FieldError::NameSpace,
-            Some(b'\r') if bytes.peek() != Some(&b'\n') => return FieldError::BareCarriageReturn,
             _ => return FieldError::Name,
         }
         match bytes.find(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
