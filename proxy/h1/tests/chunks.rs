@@ -2,28 +2,31 @@
 
 use igw_h1::{ChunkError, ChunkEvent, ChunkedDecoder, Limits, TrailerError, encode, parse_trailers};
 
-/// Whole bodies, their content, and their trailer section.
-const ACCEPTED: &[(&str, &[u8], &[u8], &[u8])] = &[
-    ("RFC 9112 7.1", b"0\r\n\r\n", b"", b""),
-    ("RFC 9112 7.1", b"000\r\n\r\n", b"", b""),
-    ("RFC 9112 7.1", b"0000000000000000\r\n\r\n", b"", b""),
-    ("RFC 9112 7.1", b"5\r\nhello\r\n0\r\n\r\n", b"hello", b""),
-    ("RFC 9112 7.1", b"05\r\nhello\r\n0\r\n\r\n", b"hello", b""),
-    ("RFC 9112 7.1", b"0000000000000005\r\nhello\r\n0\r\n\r\n", b"hello", b""),
-    ("RFC 9112 7.1", b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", b"hello!", b""),
-    ("RFC 9112 7.1", b"a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", b"01234567890123456789", b""),
-    ("RFC 9112 7.1", b"10\r\n0123456789abcdef\r\n0\r\n\r\n", b"0123456789abcdef", b""),
-    ("RFC 9112 7.1", b"5\r\n\r\n0\r\n\r\n0\r\n\r\n", b"\r\n0\r\n", b""),
-    ("RFC 9112 7.1.1", b"1;a\r\nx\r\n0\r\n\r\n", b"x", b""),
-    ("RFC 9112 7.1.1", b"1;a=b\r\nx\r\n0;c\r\n\r\n", b"x", b""),
-    ("RFC 9112 7.1.1", b"1;a=b;c;d=e\r\nx\r\n0\r\n\r\n", b"x", b""),
-    ("RFC 9112 7.1.1", b"1;a=\"b;\\\"c\\\\ \t\xe9\"\r\nx\r\n0\r\n\r\n", b"x", b""),
-    ("RFC 9112 7.1.1", b"1;a=\"\";b=\"\"\r\nx\r\n0\r\n\r\n", b"x", b""),
-    ("RFC 9112 7.1.1", b"1; a = b ;\tc\t=\t\"d\" ;e\r\nx\r\n0\r\n\r\n", b"x", b""),
-    ("RFC 9112 7.1.2", b"0\r\nX: y\r\n\r\n", b"", b"X: y\r\n\r\n"),
-    ("RFC 9112 7.1.2", b"1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n", b"x", b"A: b\r\nC:\r\n\r\n"),
-    ("RFC 9112 7.1.2", b"0\r\nX: \xe9\ty \r\n\r\n", b"", b"X: \xe9\ty \r\n\r\n"),
-    ("RFC 9112 7.1.2", b"0;a=b\r\nX: y\r\n\r\n", b"", b"X: y\r\n\r\n"),
+/// Rule, whole body, its content, and its trailer section.
+struct Row(&'static str, &'static [u8], &'static [u8], &'static [u8]);
+
+/// Bodies that are taken.
+const ACCEPTED: &[Row] = &[
+    Row("RFC 9112 7.1", b"0\r\n\r\n", b"", b""),
+    Row("RFC 9112 7.1", b"000\r\n\r\n", b"", b""),
+    Row("RFC 9112 7.1", b"0000000000000000\r\n\r\n", b"", b""),
+    Row("RFC 9112 7.1", b"5\r\nhello\r\n0\r\n\r\n", b"hello", b""),
+    Row("RFC 9112 7.1", b"05\r\nhello\r\n0\r\n\r\n", b"hello", b""),
+    Row("RFC 9112 7.1", b"0000000000000005\r\nhello\r\n0\r\n\r\n", b"hello", b""),
+    Row("RFC 9112 7.1", b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", b"hello!", b""),
+    Row("RFC 9112 7.1", b"a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", b"01234567890123456789", b""),
+    Row("RFC 9112 7.1", b"10\r\n0123456789abcdef\r\n0\r\n\r\n", b"0123456789abcdef", b""),
+    Row("RFC 9112 7.1", b"5\r\n\r\n0\r\n\r\n0\r\n\r\n", b"\r\n0\r\n", b""),
+    Row("RFC 9112 7.1.1", b"1;a\r\nx\r\n0\r\n\r\n", b"x", b""),
+    Row("RFC 9112 7.1.1", b"1;a=b\r\nx\r\n0;c\r\n\r\n", b"x", b""),
+    Row("RFC 9112 7.1.1", b"1;a=b;c;d=e\r\nx\r\n0\r\n\r\n", b"x", b""),
+    Row("RFC 9112 7.1.1", b"1;a=\"b;\\\"c\\\\ \t\xe9\"\r\nx\r\n0\r\n\r\n", b"x", b""),
+    Row("RFC 9112 7.1.1", b"1;a=\"\";b=\"\"\r\nx\r\n0\r\n\r\n", b"x", b""),
+    Row("RFC 9112 7.1.1", b"1; a = b ;\tc\t=\t\"d\" ;e\r\nx\r\n0\r\n\r\n", b"x", b""),
+    Row("RFC 9112 7.1.2", b"0\r\nX: y\r\n\r\n", b"", b"X: y\r\n\r\n"),
+    Row("RFC 9112 7.1.2", b"1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\n", b"x", b"A: b\r\nC:\r\n\r\n"),
+    Row("RFC 9112 7.1.2", b"0\r\nX: \xe9\ty \r\n\r\n", b"", b"X: \xe9\ty \r\n\r\n"),
+    Row("RFC 9112 7.1.2", b"0;a=b\r\nX: y\r\n\r\n", b"", b"X: y\r\n\r\n"),
 ];
 
 /// Bodies that are refused, and the content before the fault.
@@ -106,7 +109,7 @@ const REFUSED_TRAILERS: &[(&[u8], &str)] = &[
 
 #[test]
 fn accepted_bodies_are_decoded_however_they_are_cut() {
-    for (rule, input, content, trailers) in ACCEPTED {
+    for Row(rule, input, content, trailers) in ACCEPTED {
         check(rule, input, content, Ok(trailers));
     }
 }
@@ -152,7 +155,7 @@ fn trailers_are_bounded_however_they_are_cut() {
         for n_piece in [1, 7, 1 << 20] {
             assert!(decode(&body(most), n_piece, limits.clone()).is_ok());
             let refused = decode(&body(most + 2), n_piece, limits.clone());
-            assert_eq!(refused.map_err(|(error, _)| error), Err(ChunkError::TrailersTooLong));
+            assert_eq!(refused.map_err(|broken| broken.error), Err(ChunkError::TrailersTooLong));
         }
     }
 }
@@ -162,11 +165,11 @@ fn extensions_may_not_outweigh_the_data() {
     let chunk = |n_data: usize, n_extension: usize| {
         format!("{n_data:x};{}\r\n{}\r\n", "e".repeat(n_extension - 1), "d".repeat(n_data)).into_bytes()
     };
-    let refused = |body: &[u8]| decode(body, 1 << 20, Limits::default()).map_err(|(error, _)| error);
+    let refused = |body: &[u8]| decode(body, 1 << 20, Limits::default()).map_err(|broken| broken.error);
     assert_eq!(refused(&chunk(1, 4097)), Err(ChunkError::ExtensionTooLong));
     assert_eq!(refused(&chunk(1, 8).repeat(1000)), Err(ChunkError::ExtensionTooLong));
     let even = [chunk(85, 85).repeat(1000), b"0\r\n\r\n".to_vec()].concat();
-    assert_eq!(refused(&even), Ok((vec![b'd'; 85_000], Vec::new())));
+    assert_eq!(refused(&even), Ok(Whole { content: vec![b'd'; 85_000], trailers: Vec::new() }));
 }
 
 #[test]
@@ -213,7 +216,10 @@ fn encoded_chunks_are_decoded_to_the_same() {
         body.extend_from_slice(&data);
         body.extend_from_slice(b"\r\n");
         body.extend_from_slice(encode::LAST_CHUNK);
-        assert_eq!(decode(&body, 1 << 21, Limits::default()), Ok((data, Vec::new())));
+        assert_eq!(
+            decode(&body, 1 << 21, Limits::default()),
+            Ok(Whole { content: data, trailers: Vec::new() })
+        );
     }
     let mut line = Vec::new();
     encode::chunk_size_line(&mut line, usize::MAX);
@@ -234,17 +240,30 @@ fn numbers_and_reasons_are_written_out() {
     );
 }
 
+/// What became of a body that was decoded to its end.
+#[derive(Debug, PartialEq)]
+struct Whole {
+    content: Vec<u8>,
+    trailers: Vec<u8>,
+}
+
+/// What became of a body that was refused.
+#[derive(Debug, PartialEq)]
+struct Broken {
+    error: ChunkError,
+    content: Vec<u8>,
+}
+
 /// Decodes `input` whole, in pieces of every size, and cut in three at every pair of bytes.
 fn check(rule: &str, input: &[u8], content: &[u8], end: Result<&[u8], ()>) {
     let shown = input.escape_ascii();
-    let compare = |outcome: Result<(Vec<u8>, Vec<u8>), (ChunkError, Vec<u8>)>, cut: &str| match (outcome, end)
-    {
+    let compare = |outcome: Result<Whole, Broken>, cut: &str| match (outcome, end) {
         (Ok(decoded), Ok(trailers)) => {
-            assert_eq!(decoded, (content.to_vec(), trailers.to_vec()), "{rule}: {shown} {cut}");
-            let parsed = parse_trailers(&decoded.1, &mut Vec::new(), &Limits::default());
+            assert_eq!((&*decoded.content, &*decoded.trailers), (content, trailers), "{rule}: {shown} {cut}");
+            let parsed = parse_trailers(&decoded.trailers, &mut Vec::new(), &Limits::default());
             assert_eq!(parsed, Ok(()), "{rule}: {shown} {cut}");
         }
-        (Err((error, decoded)), Err(())) => {
+        (Err(Broken { error, content: decoded }), Err(())) => {
             assert_eq!(error.rule(), rule, "{error}: {shown} {cut}");
             assert_eq!(decoded, content, "{rule}: {shown} {cut}");
         }
@@ -261,16 +280,13 @@ fn check(rule: &str, input: &[u8], content: &[u8], end: Result<&[u8], ()>) {
     }
 }
 
-fn decode(input: &[u8], n_piece: usize, limits: Limits) -> Result<(Vec<u8>, Vec<u8>), (ChunkError, Vec<u8>)> {
+fn decode(input: &[u8], n_piece: usize, limits: Limits) -> Result<Whole, Broken> {
     decode_pieces(input.chunks(n_piece), limits)
 }
 
 /// Content and trailer section, or the error and the content before it. Keeps what the decoder leaves, as a caller
 /// has to.
-fn decode_pieces<'a>(
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-    limits: Limits,
-) -> Result<(Vec<u8>, Vec<u8>), (ChunkError, Vec<u8>)> {
+fn decode_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> Result<Whole, Broken> {
     let mut decoder = ChunkedDecoder::new(limits);
     let (mut content, mut kept) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -280,7 +296,7 @@ fn decode_pieces<'a>(
                 Ok(decoded) => decoded,
                 Err(error) => {
                     assert_eq!(decoder.decode(b"0\r\n\r\n"), Err(error), "an error is final");
-                    return Err((error, content));
+                    return Err(Broken { error, content });
                 }
             };
             match decoded.event {
@@ -295,7 +311,7 @@ fn decode_pieces<'a>(
                 }
                 ChunkEvent::Trailers { start, end } => {
                     assert!(decoder.is_done());
-                    return Ok((content, kept[start..end].to_vec()));
+                    return Ok(Whole { content, trailers: kept[start..end].to_vec() });
                 }
             }
         }
