@@ -1,5 +1,6 @@
 //! One field of a head or trailer section, and the names that the gateway itself has a use for.
 
+use crate::byte_set::ByteSet;
 use crate::span::Span;
 
 /// One field line.
@@ -167,11 +168,7 @@ pub(crate) fn begins_with(name: &[u8], lower: &[u8]) -> bool {
 /// Whether a byte may be in a token (RFC 9110 5.6.2).
 #[inline]
 pub(crate) fn is_token_byte(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9'
-            | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-    )
+    TOKEN_BYTES.has(byte)
 }
 
 /// Whether `bytes` are a token.
@@ -191,3 +188,6 @@ pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
     }
     bytes
 }
+
+static TOKEN_BYTES: ByteSet =
+    ByteSet::new(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");

@@ -22,6 +22,7 @@
 pub mod encode;
 
 mod authority;
+mod byte_set;
 mod chunked;
 mod connection;
 mod error;

@@ -1,5 +1,6 @@
 //! The head of a request.
 
+use crate::byte_set::ByteSet;
 use crate::connection::Options;
 use crate::error::RequestError;
 use crate::field::{Field, Known, elements, is_token_byte};
@@ -181,7 +182,7 @@ fn find(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<(usize, u8)> {
 /// Bytes of a target: visible ASCII without the number sign, which starts a fragment.
 #[inline]
 fn is_target_byte(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && byte != b'#'
+    TARGET_BYTES.has(byte)
 }
 
 /// The Host field, if there is one. It has to be there in HTTP/1.1, even when an absolute target wins over it.
@@ -211,3 +212,7 @@ fn takes_trailers(buf: &[u8], fields: &[Field]) -> bool {
         .filter(|field| field.known == Known::Te)
         .any(|field| elements(field.value.of(buf)).any(|coding| coding.eq_ignore_ascii_case(b"trailers")))
 }
+
+static TARGET_BYTES: ByteSet = ByteSet::new(
+    b"!\"$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
+);

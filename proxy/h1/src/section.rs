@@ -82,24 +82,27 @@ pub(crate) fn read(
     fields: &mut Vec<Field>,
 ) -> Result<Option<Section>, SectionError> {
     fields.clear();
-    // Few heads have many fields, and the array is cleared for each.
+    // The array of tokens is cleared for each head, and most heads have few fields.
     let few = read_into::<FEW_FIELDS>(buf, start, limits, fields);
-    if matches!(few, Err(SectionError::TooManyFields)) && limits.fields() > FEW_FIELDS {
-        return read_many(buf, start, limits, fields);
+    if !matches!(few, Err(SectionError::TooManyFields)) || limits.fields() <= FEW_FIELDS {
+        return few;
     }
-    few
+    let more = read_more::<SOME_FIELDS>(buf, start, limits, fields);
+    if !matches!(more, Err(SectionError::TooManyFields)) || limits.fields() <= SOME_FIELDS {
+        return more;
+    }
+    read_more::<HEAD_FIELDS_MAX>(buf, start, limits, fields)
 }
 
-/// The same with room for the most fields there can be; apart, so that its stack is not everybody's.
-#[cold]
+/// The same with room for more fields; apart, so that its stack is not everybody's.
 #[inline(never)]
-fn read_many(
+fn read_more<const N: usize>(
     buf: &[u8],
     start: usize,
     limits: &Limits,
     fields: &mut Vec<Field>,
 ) -> Result<Option<Section>, SectionError> {
-    read_into::<HEAD_FIELDS_MAX>(buf, start, limits, fields)
+    read_into::<N>(buf, start, limits, fields)
 }
 
 #[inline]
@@ -171,4 +174,5 @@ fn diagnose(view: &[u8]) -> FieldError {
     }
 }
 
-const FEW_FIELDS: usize = 24;
+const FEW_FIELDS: usize = 16;
+const SOME_FIELDS: usize = 128;
