@@ -476,7 +476,7 @@ pub struct Connections {
 }
 
 /// A resolver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resolver {
     /// `default` or `<ns>/<name>`. Also the metric label.
     pub name: String,
@@ -556,7 +556,7 @@ pub enum LogFormat {
 }
 
 /// Where access log lines go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value")]
 pub enum LogOutput {
     /// Standard output.
@@ -602,6 +602,12 @@ impl Default for Connections {
 
 impl Default for Hold {
     fn default() -> Self {
-        Self { nxdomain_ms: Some(30_000), obsolete_ms: Some(0), timeout_ms: None, refused_ms: None, other_ms: None }
+        Self {
+            nxdomain_ms: Some(30_000),
+            obsolete_ms: Some(0),
+            timeout_ms: None,
+            refused_ms: None,
+            other_ms: None,
+        }
     }
 }

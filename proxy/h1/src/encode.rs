@@ -1,7 +1,7 @@
 //! Parts of heads and bodies that are written the same way everywhere. Appends to the caller's buffer and allocates
 //! nothing else.
 
-/// Reason phrase of a status (RFC 9110 15 and the registry); empty where there is none.
+/// Reason phrase of a status (RFC 9110 15 and the registry); `Unknown` where there is none.
 #[must_use]
 pub fn reason(status: u16) -> &'static str {
     match status {
@@ -65,7 +65,7 @@ pub fn reason(status: u16) -> &'static str {
         507 => "Insufficient Storage",
         508 => "Loop Detected",
         511 => "Network Authentication Required",
-        _ => "",
+        _ => "Unknown",
     }
 }
 

@@ -179,7 +179,8 @@ fn find(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<(usize, u8)> {
     bytes.iter().copied().enumerate().find(|(_, byte)| is_wanted(*byte))
 }
 
-/// Bytes of a target: visible ASCII without the number sign, which starts a fragment.
+/// Bytes of a target: visible ASCII without the number sign, which starts a fragment, and without what no URI has and
+/// some readers take for something else: quotes, angle brackets, and the backslash that passes for a slash.
 #[inline]
 fn is_target_byte(byte: u8) -> bool {
     TARGET_BYTES.has(byte)
@@ -214,5 +215,5 @@ fn takes_trailers(buf: &[u8], fields: &[Field]) -> bool {
 }
 
 static TARGET_BYTES: ByteSet = ByteSet::new(
-    b"!\"$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~",
+    b"!$%&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~",
 );

@@ -236,7 +236,7 @@ fn numbers_and_reasons_are_written_out() {
     }
     assert_eq!(
         [encode::reason(200), encode::reason(503), encode::reason(299)],
-        ["OK", "Service Unavailable", ""]
+        ["OK", "Service Unavailable", "Unknown"]
     );
 }
 

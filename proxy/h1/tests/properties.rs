@@ -68,7 +68,7 @@ fn fields() -> impl Strategy<Value = Vec<String>> {
 fn requests() -> impl Strategy<Value = Vec<u8>> {
     let method = select(vec!["GET", "POST", "HEAD", "OPTIONS", "TRACE", "PATCH", "x"]);
     let target = prop_oneof![
-        4 => "/[!-\"$-~]{0,30}",
+        4 => "/[!$-;=?-\\[\\]-~]{0,30}",
         1 => "http://[a-z.]{1,12}(:[0-9]{1,5})?(/[a-z?]{0,9})?",
         1 => Just("*".to_string()),
     ];

@@ -1,0 +1,124 @@
+//! All listeners of one gateway on one port.
+
+use std::collections::HashMap;
+
+use igw_crds::snapshot::{RouteId, Snapshot};
+
+use crate::RequestView;
+use crate::condition::Candidate;
+use crate::host_table::HostTable;
+use crate::path_index::PathIndex;
+use crate::rank::Rank;
+
+/// Tables of one port.
+pub struct PortRoutes {
+    /// Index into `routes` by listener hostname.
+    pub(crate) listeners: HostTable<Option<usize>>,
+    pub(crate) routes: Vec<ListenerRoutes>,
+    targets: Vec<Target>,
+}
+
+/// One rule on one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Index into the gateway's listeners.
+    pub listener: usize,
+    /// The route.
+    pub route: RouteId,
+    /// Index of the rule in the route.
+    pub rule: usize,
+}
+
+/// Result of a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// A rule.
+    Rule {
+        /// Index into [`PortRoutes::targets`].
+        target: u32,
+        /// Index into the rule's matches.
+        matched: u16,
+    },
+    /// No rule of the only eligible listener.
+    NoRoute {
+        /// Index into the gateway's listeners.
+        listener: usize,
+    },
+    /// No listener for this host.
+    NoListener,
+}
+
+pub(crate) struct ListenerRoutes {
+    pub(crate) listener: usize,
+    /// By the routes' own hostnames. A host that matches the listener and the route's own name matches their
+    /// intersection, so the intersection needs no table.
+    pub(crate) hosts: HostTable<PathIndex>,
+}
+
+// === impl PortRoutes ===
+
+impl PortRoutes {
+    /// Builds the tables of the listeners (indices into the gateway's list) that share a port. Total: a pattern
+    /// that does not compile never matches, an index out of range is left out.
+    #[must_use]
+    pub fn build(snapshot: &Snapshot, gateway: usize, listeners: &[usize]) -> Self {
+        let mut tables = Self { listeners: HostTable::default(), routes: Vec::new(), targets: Vec::new() };
+        let Some(gateway) = snapshot.gateways.get(gateway) else { return tables };
+        for index in listeners {
+            let Some(listener) = gateway.listeners.get(*index) else { continue };
+            let place = tables.listeners.entry(listener.hostname.as_deref());
+            // Two listeners of one name do not get here; the first would keep it.
+            if place.is_some() {
+                continue;
+            }
+            *place = Some(tables.routes.len());
+            let mut routes = ListenerRoutes { listener: *index, hosts: HostTable::default() };
+            for attachment in &listener.attachments {
+                let Some(route) = snapshot.routes.get(attachment.route.0 as usize) else { continue };
+                let mut of_rule: HashMap<usize, u32> = HashMap::new();
+                for binding in &attachment.hosts {
+                    let paths = routes.hosts.entry(binding.ranks.as_deref());
+                    for (rule_index, rule) in route.rules.iter().enumerate() {
+                        let targets = &mut tables.targets;
+                        let target = *of_rule.entry(rule_index).or_insert_with(|| {
+                            targets.push(Target {
+                                listener: *index,
+                                route: attachment.route,
+                                rule: rule_index,
+                            });
+                            u32::try_from(targets.len() - 1).unwrap_or(u32::MAX)
+                        });
+                        for (matched, one) in rule.matches.iter().enumerate() {
+                            let rank = Rank::new(one, attachment.route.0, rule_index, matched);
+                            let matched = u16::try_from(matched).unwrap_or(u16::MAX);
+                            paths.insert(&one.path, Candidate::new(one, rank, target, matched));
+                        }
+                    }
+                }
+            }
+            routes.hosts.values_mut().for_each(PathIndex::sort);
+            tables.routes.push(routes);
+        }
+        tables
+    }
+
+    /// Every rule on every listener, dense; [`Selection::Rule`] points into it.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// Finds the rule for a request.
+    pub fn select(&self, request: &impl RequestView) -> Selection {
+        let Some(routes) = self.listener(request.host()) else { return Selection::NoListener };
+        match routes.hosts.matching(request.host()).find_map(|paths| paths.select(request)) {
+            Some(found) => Selection::Rule { target: found.target, matched: found.matched },
+            None => Selection::NoRoute { listener: routes.listener },
+        }
+    }
+
+    /// The one eligible listener.
+    pub(crate) fn listener(&self, host: &[u8]) -> Option<&ListenerRoutes> {
+        self.listeners.matching(host).find_map(|index| self.routes.get((*index)?))
+    }
+}

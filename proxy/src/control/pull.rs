@@ -1,0 +1,164 @@
+//! Pulls snapshots: a long poll that carries the report up and a newer snapshot down.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use igw_crds::snapshot::FORMAT;
+use igw_crds::sync::{Envelope, Report, SYNC_PATH, SyncRequest};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+/// Where snapshots come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Unix(PathBuf),
+}
+
+/// Who asks.
+pub(crate) struct Identity {
+    pub(crate) gateway: Option<String>,
+    pub(crate) node: String,
+}
+
+/// What runs and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) epoch: u64,
+    pub(crate) generation: u64,
+    pub(crate) report: Report,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Parses `unix:PATH`.
+    ///
+    /// # Errors
+    /// Fails on anything else.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(Self::Unix(PathBuf::from(path))),
+            _ => anyhow::bail!("`{text}` is no sync address; this version speaks `unix:PATH`"),
+        }
+    }
+}
+
+/// Asks for ever. A report that changes is sent at once, in place of the waiting question.
+pub(crate) async fn run(
+    source: Source,
+    identity: Identity,
+    mut standing: watch::Receiver<Standing>,
+    deliver: impl Fn(Envelope),
+) {
+    let mut pause = FIRST_PAUSE;
+    let mut is_failing = false;
+    loop {
+        let now = standing.borrow_and_update().clone();
+        let asked = tokio::select! {
+            asked = ask(&source, &identity, &now) => asked,
+            changed = standing.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        };
+        match asked {
+            Ok(answer) => {
+                if is_failing {
+                    info!("control side answers again");
+                }
+                (is_failing, pause) = (false, FIRST_PAUSE);
+                if let Some(envelope) = answer {
+                    let is_news = (envelope.epoch, envelope.generation) > (now.epoch, now.generation);
+                    deliver(envelope);
+                    if is_news {
+                        // The next question goes out with the report on this snapshot, or without one if it was refused.
+                        let _ = tokio::time::timeout(APPLY_TIME, standing.changed()).await;
+                        standing.mark_changed();
+                    } else {
+                        tokio::time::sleep(LONGEST_PAUSE).await;
+                    }
+                }
+            }
+            Err(error) => {
+                if is_failing {
+                    debug!(error = format!("{error:#}"), "control side still does not answer");
+                } else {
+                    warn!(
+                        error = format!("{error:#}"),
+                        "control side does not answer; serving the last known good snapshot"
+                    );
+                }
+                is_failing = true;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// One question; `None` if there is nothing newer.
+async fn ask(source: &Source, identity: &Identity, standing: &Standing) -> anyhow::Result<Option<Envelope>> {
+    let Source::Unix(path) = source;
+    let stream =
+        UnixStream::connect(path).await.with_context(|| format!("{} not reached", path.display()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let question = SyncRequest {
+        format: FORMAT,
+        gateway: identity.gateway.clone(),
+        node: identity.node.clone(),
+        epoch: standing.epoch,
+        generation: standing.generation,
+        wait_s: WAIT_S,
+        report: standing.report.clone(),
+        versions: [("running".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+    };
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(SYNC_PATH)
+        .header("host", "igw")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(serde_json::to_vec(&question)?)))?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(anyhow::Error::from_boxed)?;
+        match status {
+            StatusCode::NO_CONTENT => Ok(None),
+            StatusCode::OK => Ok(Some(serde_json::from_slice(&body.to_bytes())?)),
+            other => anyhow::bail!("control side answers {other}"),
+        }
+    };
+    let _driver = Driver(tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "connection to the control side ended");
+        }
+    }));
+    let limit = Duration::from_secs(u64::from(WAIT_S)) + ANSWER_TIME;
+    tokio::time::timeout(limit, exchange).await.context("control side is silent")?
+}
+
+/// Drives one connection; ends with the question.
+struct Driver(tokio::task::JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How long the control side may hold a question.
+const WAIT_S: u32 = 30;
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+const APPLY_TIME: Duration = Duration::from_secs(5);
+const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,221 @@
+//! Form of an access log line.
+//!
+//! Control characters, quotes and bytes outside ASCII are escaped; a field is cut at 2 KiB; credentials never
+//! get here and query strings only on request.
+
+use std::io::Write;
+
+use igw_h1::Version;
+
+/// What is kept of a request's head until its line is written.
+pub(crate) struct LogDraft {
+    client: String,
+    method: Vec<u8>,
+    host: Vec<u8>,
+    path: Vec<u8>,
+    version: Version,
+    started_wall_ms: u64,
+}
+
+/// One line.
+pub(crate) struct LogLine<'a> {
+    pub(crate) draft: &'a LogDraft,
+    pub(crate) gateway: &'a str,
+    pub(crate) listener: &'a str,
+    pub(crate) route: &'a str,
+    pub(crate) rule: &'a str,
+    pub(crate) backend: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) status: u16,
+    pub(crate) cause: &'a str,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) n_retries: u32,
+    pub(crate) connected_ms: Option<u64>,
+    pub(crate) answered_ms: Option<u64>,
+    pub(crate) total_ms: u64,
+}
+
+// === impl LogDraft ===
+
+impl LogDraft {
+    /// Keeps what the line needs. `query` is what may be shown of a query.
+    pub(crate) fn new(
+        client: &str,
+        method: &[u8],
+        host: &[u8],
+        path: &[u8],
+        has_query: bool,
+        query: Option<&[u8]>,
+        version: Version,
+    ) -> Self {
+        let mut shown = cut(path).to_vec();
+        if has_query {
+            shown.push(b'?');
+            shown.extend_from_slice(query.map_or(REDACTED, cut));
+        }
+        Self {
+            client: client.to_owned(),
+            method: cut(method).to_vec(),
+            host: cut(host).to_vec(),
+            path: shown,
+            version,
+            started_wall_ms: u64::try_from(crate::clock::wall().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+// === impl LogLine ===
+
+impl LogLine<'_> {
+    /// Like HAProxy's `option httplog`: client, time, listener, back end, timings, status, bytes, cause, request.
+    pub(crate) fn write_text(&self, out: &mut Vec<u8>) {
+        let draft = self.draft;
+        let seconds = draft.started_wall_ms / 1_000;
+        let ms = |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(i64::MAX));
+        // Writing to a vector cannot fail.
+        let _ = write!(
+            out,
+            "{} [{seconds}.{:03}] {}/{} {}:{} {}/{} {}/{}/{} {} {} {} {} {} \"",
+            draft.client,
+            draft.started_wall_ms % 1_000,
+            self.gateway,
+            or_dash(self.listener),
+            or_dash(self.route),
+            or_dash(self.rule),
+            or_dash(self.backend),
+            or_dash(self.endpoint),
+            ms(self.connected_ms),
+            ms(self.answered_ms),
+            self.total_ms,
+            self.status,
+            self.bytes_in,
+            self.bytes_out,
+            self.n_retries,
+            or_dash(self.cause),
+        );
+        escape(out, &draft.method);
+        out.extend_from_slice(b" http://");
+        escape(out, &draft.host);
+        escape(out, &draft.path);
+        out.extend_from_slice(match draft.version {
+            Version::Http10 => b" HTTP/1.0\"\n",
+            Version::Http11 => b" HTTP/1.1\"\n",
+        });
+    }
+
+    /// One JSON object.
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+        let draft = self.draft;
+        out.push(b'{');
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "\"time_ms\":{},", draft.started_wall_ms);
+        let texts: [(&str, &[u8]); 11] = [
+            ("client", draft.client.as_bytes()),
+            ("gateway", self.gateway.as_bytes()),
+            ("listener", self.listener.as_bytes()),
+            ("route", self.route.as_bytes()),
+            ("rule", self.rule.as_bytes()),
+            ("backend", self.backend.as_bytes()),
+            ("endpoint", self.endpoint.as_bytes()),
+            ("method", &draft.method),
+            ("host", &draft.host),
+            ("path", &draft.path),
+            ("cause", self.cause.as_bytes()),
+        ];
+        for (name, value) in texts {
+            let _ = write!(out, "\"{name}\":\"");
+            escape(out, value);
+            out.extend_from_slice(b"\",");
+        }
+        for (name, value) in [("connected_ms", self.connected_ms), ("answered_ms", self.answered_ms)] {
+            if let Some(value) = value {
+                let _ = write!(out, "\"{name}\":{value},");
+            }
+        }
+        let _ = writeln!(
+            out,
+            "\"total_ms\":{},\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"retries\":{}}}",
+            self.total_ms, self.status, self.bytes_in, self.bytes_out, self.n_retries
+        );
+    }
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn cut(bytes: &[u8]) -> &[u8] {
+    bytes.get(..FIELD_BYTES).unwrap_or(bytes)
+}
+
+/// Escapes for both forms: `\u00XX` for what is not printable ASCII, a backslash before quotes and backslashes.
+fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            0x20..=0x7e => out.push(*byte),
+            _ => {
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "\\u00{byte:02x}");
+            }
+        }
+    }
+}
+
+/// Longest part of a request that a line shows, in bytes.
+const FIELD_BYTES: usize = 2_048;
+const REDACTED: &[u8] = b"-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(draft: &LogDraft) -> LogLine<'_> {
+        LogLine {
+            draft,
+            gateway: "edge/public",
+            listener: "web",
+            route: "shop/front",
+            rule: "0",
+            backend: "Service/shop/front:8080",
+            endpoint: "",
+            status: 503,
+            cause: "no_endpoint",
+            bytes_in: 1,
+            bytes_out: 2,
+            n_retries: 0,
+            connected_ms: None,
+            answered_ms: Some(7),
+            total_ms: 9,
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_cannot_break_a_line() {
+        let path = b"/a\r\nb\"c\\\x80";
+        let mut draft = LogDraft::new("192.0.2.1", b"GET", b"h", path, true, None, Version::Http11);
+        draft.started_wall_ms = 1_500;
+        let mut text = Vec::new();
+        line(&draft).write_text(&mut text);
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            "192.0.2.1 [1.500] edge/public/web shop/front:0 Service/shop/front:8080/- -1/7/9 503 1 2 0 no_endpoint \
+             \"GET http://h/a\\u000d\\u000ab\\\"c\\\\\\u0080?- HTTP/1.1\"\n"
+        );
+        let mut json = Vec::new();
+        line(&draft).write_json(&mut json);
+        let value: serde_json::Value = serde_json::from_slice(&json).expect("one JSON object");
+        assert_eq!(value["path"], "/a\r\nb\"c\\\u{80}?-");
+        assert_eq!(value["answered_ms"], 7);
+        assert_eq!(value["status"], 503);
+    }
+
+    #[test]
+    fn queries_are_shown_only_on_request_and_fields_are_cut() {
+        let shown = LogDraft::new("c", b"GET", b"h", b"/", true, Some(b"k=v"), Version::Http11);
+        assert_eq!(shown.path, b"/?k=v");
+        let long = LogDraft::new("c", b"GET", b"h", &[b'a'; 5_000], false, None, Version::Http10);
+        assert_eq!(long.path.len(), FIELD_BYTES);
+    }
+}

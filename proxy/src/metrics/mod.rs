@@ -1,0 +1,254 @@
+//! Metrics: what is counted where it happens is gathered here at a scrape. Labels name configured objects only.
+
+pub(crate) mod checks;
+pub(crate) mod series;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder as _, Registry, TextEncoder};
+
+use crate::log::DroppedLines;
+use crate::shared::Shared;
+use crate::upstream::endpoint::State;
+use checks::CheckCounts;
+use series::{BOUNDS_MS, Labels, SeriesIndex, Sums};
+
+/// The registry of the process.
+pub(crate) struct Metrics {
+    registry: Registry,
+}
+
+/// What the collector reads.
+pub(crate) struct Readings {
+    pub(crate) series: Arc<SeriesIndex>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) dropped_lines: DroppedLines,
+    pub(crate) checks: Arc<CheckCounts>,
+    /// `(resolver, result, count)`.
+    pub(crate) queries: Box<dyn Fn() -> Vec<(String, &'static str, u64)> + Send + Sync>,
+    /// Moment the running snapshot went live.
+    pub(crate) live_since: Arc<std::sync::atomic::AtomicU64>,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    pub(crate) fn new(readings: Readings) -> Self {
+        let registry = Registry::new();
+        // The only collector of a new registry cannot collide.
+        let _ = registry.register(Box::new(readings));
+        Self { registry }
+    }
+
+    /// Text format 0.0.4.
+    pub(crate) fn text(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to a vector cannot fail, and families without metrics are not gathered.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+// === impl Readings ===
+
+impl Collector for Readings {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let tables = self.shared.tables();
+        let now_ms = crate::clock::now_ms();
+        let used = self.series.used();
+        let mut families = vec![
+            requests(&used),
+            durations(&used),
+            gauge(
+                "igw_connections_active",
+                "Client connections open now.",
+                vec![(vec![], f64::from(self.shared.n_connections()))],
+            ),
+            counter(
+                "igw_connections_refused_total",
+                "Client connections refused by a limit.",
+                vec![(vec![], self.shared.n_refused())],
+            ),
+            gauge(
+                "igw_snapshot_generation",
+                "Generation of the snapshot that is served.",
+                vec![(vec![], tables.generation as f64)],
+            ),
+            gauge(
+                "igw_snapshot_epoch",
+                "Epoch of the snapshot that is served.",
+                vec![(vec![], tables.epoch as f64)],
+            ),
+            counter(
+                "igw_access_log_dropped_lines_total",
+                "Access log lines lost because the output was too slow.",
+                vec![(vec![], self.dropped_lines.count())],
+            ),
+            counter(
+                "igw_process_allocations_total",
+                "Memory allocations of the process; constant in steady state.",
+                vec![(vec![], crate::allocations::count())],
+            ),
+            gauge(
+                "igw_build_info",
+                "Version of this binary.",
+                vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
+            ),
+        ];
+        let live_since = self.live_since.load(std::sync::atomic::Ordering::Relaxed);
+        families.push(gauge(
+            "igw_snapshot_age_seconds",
+            "Time since the snapshot that is served went live.",
+            vec![(vec![], now_ms.saturating_sub(live_since) as f64 / 1_000.0)],
+        ));
+        let mut endpoints = Vec::new();
+        for backend in &tables.backends {
+            let mut counts: BTreeMap<State, u32> = State::ALL.into_iter().map(|state| (state, 0)).collect();
+            for endpoint in &backend.current().all {
+                *counts.entry(endpoint.state(now_ms)).or_default() += 1;
+            }
+            for (state, count) in counts {
+                endpoints.push((
+                    vec![("backend", backend.key.to_string()), ("state", state.as_str().to_owned())],
+                    f64::from(count),
+                ));
+            }
+        }
+        families.push(gauge("igw_backend_endpoints", "Endpoints by state.", endpoints));
+        let mut checks = Vec::new();
+        for (backend, bad, good) in self.checks.all() {
+            for (result, count) in [("failure", bad), ("success", good)] {
+                checks.push((vec![("backend", backend.clone()), ("result", result.to_owned())], count));
+            }
+        }
+        families.push(counter("igw_backend_health_checks_total", "Active health checks by result.", checks));
+        let queries = (self.queries)()
+            .into_iter()
+            .map(|(resolver, result, count)| {
+                (vec![("resolver", resolver), ("result", result.to_owned())], count)
+            })
+            .collect();
+        families.push(counter("igw_dns_queries_total", "DNS queries by result.", queries));
+        families.retain(|family| !family.get_metric().is_empty());
+        families
+    }
+}
+
+fn requests(used: &[(Labels, Sums)]) -> MetricFamily {
+    const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+    let mut samples = Vec::new();
+    for (labels, sums) in used {
+        for (class, count) in CLASSES.iter().zip(sums.classes).filter(|(_, count)| *count > 0) {
+            let mut pairs = pairs_of(labels);
+            pairs.push(("code", (*class).to_owned()));
+            samples.push((pairs, count));
+        }
+    }
+    counter(
+        "igw_http_requests_total",
+        "Requests by class of status; `none` for answers that were never made.",
+        samples,
+    )
+}
+
+fn durations(used: &[(Labels, Sums)]) -> MetricFamily {
+    let metrics = used
+        .iter()
+        .map(|(labels, sums)| {
+            let mut histogram = Histogram::default();
+            let mut cumulated = 0;
+            let buckets = BOUNDS_MS
+                .iter()
+                .zip(sums.buckets)
+                .map(|(bound, count)| {
+                    cumulated += count;
+                    let mut bucket = Bucket::default();
+                    bucket.set_upper_bound(*bound as f64 / 1_000.0);
+                    bucket.set_cumulative_count(cumulated);
+                    bucket
+                })
+                .collect();
+            histogram.set_bucket(buckets);
+            histogram.set_sample_count(sums.buckets.iter().sum());
+            histogram.set_sample_sum(sums.sum_us as f64 / 1_000_000.0);
+            let mut metric = Metric::default();
+            metric.set_label(label_pairs(pairs_of(labels)));
+            metric.set_histogram(histogram);
+            metric
+        })
+        .collect();
+    family(
+        "igw_http_request_duration_seconds",
+        "Time from the head of a request to the end of its answer.",
+        MetricType::HISTOGRAM,
+        metrics,
+    )
+}
+
+fn pairs_of(labels: &Labels) -> Vec<(&'static str, String)> {
+    vec![
+        ("gateway", labels.gateway.clone()),
+        ("listener", labels.listener.clone()),
+        ("route", labels.route.clone()),
+        ("rule", labels.rule.clone()),
+        ("backend", labels.backend.clone()),
+    ]
+}
+
+fn counter(name: &str, help: &str, samples: Vec<(Vec<(&'static str, String)>, u64)>) -> MetricFamily {
+    let metrics = samples
+        .into_iter()
+        .map(|(pairs, value)| {
+            let mut counter = Counter::default();
+            counter.set_value(value as f64);
+            let mut metric = Metric::default();
+            metric.set_label(label_pairs(pairs));
+            metric.set_counter(counter);
+            metric
+        })
+        .collect();
+    family(name, help, MetricType::COUNTER, metrics)
+}
+
+fn gauge(name: &str, help: &str, samples: Vec<(Vec<(&'static str, String)>, f64)>) -> MetricFamily {
+    let metrics = samples
+        .into_iter()
+        .map(|(pairs, value)| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            let mut metric = Metric::default();
+            metric.set_label(label_pairs(pairs));
+            metric.set_gauge(gauge);
+            metric
+        })
+        .collect();
+    family(name, help, MetricType::GAUGE, metrics)
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn label_pairs(pairs: Vec<(&'static str, String)>) -> Vec<LabelPair> {
+    pairs
+        .into_iter()
+        .map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value);
+            pair
+        })
+        .collect()
+}

@@ -1,0 +1,253 @@
+//! Builds tables from a snapshot. Total: whatever a snapshot says becomes tables that answer.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Snapshot};
+use igw_route::PortRoutes;
+use tokio::sync::mpsc;
+
+use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
+use crate::metrics::series::{Labels, SeriesIndex};
+use crate::upstream::backend::Backend;
+
+/// What outlives any snapshot: numbers of ports, back ends with their endpoints, counters.
+pub(crate) struct Lasting {
+    n_workers: usize,
+    pub(crate) series: Arc<SeriesIndex>,
+    /// Numbers of ports by gateway and port; never used again for another.
+    ports: HashMap<(String, u16), usize>,
+    backends: HashMap<String, Arc<Backend>>,
+    n_backends: usize,
+    n_tables: u64,
+    ejections: mpsc::UnboundedSender<Arc<Backend>>,
+}
+
+// === impl Lasting ===
+
+impl Lasting {
+    pub(crate) fn new(
+        n_workers: usize,
+        series: Arc<SeriesIndex>,
+        ejections: mpsc::UnboundedSender<Arc<Backend>>,
+    ) -> Self {
+        Self {
+            n_workers,
+            series,
+            ports: HashMap::new(),
+            backends: HashMap::new(),
+            n_backends: 0,
+            n_tables: 0,
+            ejections,
+        }
+    }
+
+    /// Builds the tables of one generation.
+    pub(crate) fn build(&mut self, snapshot: &Snapshot, epoch: u64, generation: u64) -> Tables {
+        self.series.set_budget(snapshot.routes.len());
+        let backends = self.backends(snapshot);
+        let rules = rules(snapshot, &backends);
+        let mut taken: HashSet<SocketAddr> = HashSet::new();
+        let mut binds = Vec::new();
+        let mut ports: Vec<Option<Arc<PortTables>>> = Vec::new();
+        for (index, gateway) in snapshot.gateways.iter().enumerate() {
+            let name: Arc<str> = format!("{}/{}", gateway.namespace, gateway.name).into();
+            let settings = Arc::new(gateway.settings.clone());
+            let listeners: Vec<Arc<str>> =
+                gateway.listeners.iter().map(|listener| listener.name.as_str().into()).collect();
+            let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+            for (position, listener) in gateway.listeners.iter().enumerate() {
+                by_port.entry(listener.port).or_default().push(position);
+            }
+            for (number, positions) in by_port {
+                let port = self.port(&name, number);
+                let routes = PortRoutes::build(snapshot, index, &positions);
+                let targets = self.targets(&name, &listeners, &routes, &rules);
+                let unrouted = listeners
+                    .iter()
+                    .map(|listener| listener.to_string())
+                    .chain([String::new()])
+                    .map(|listener| {
+                        let gateway = name.to_string();
+                        self.series.series(Labels { gateway, listener, ..Labels::default() })
+                    })
+                    .collect();
+                let tables = PortTables {
+                    gateway: Arc::clone(&name),
+                    settings: Arc::clone(&settings),
+                    number,
+                    routes,
+                    targets,
+                    listeners: listeners.clone(),
+                    unrouted,
+                };
+                if ports.len() <= port {
+                    ports.resize_with(port + 1, || None);
+                }
+                ports[port] = Some(Arc::new(tables));
+                for address in addresses(gateway, number) {
+                    // The older gateway has an address; gateways come in that order.
+                    if taken.insert(address) {
+                        binds.push(Bind { address, port });
+                    }
+                }
+            }
+        }
+        self.n_tables += 1;
+        Tables { stamp: self.n_tables, epoch, generation, ports, backends, binds }
+    }
+
+    fn port(&mut self, gateway: &str, number: u16) -> usize {
+        let next = self.ports.len();
+        *self.ports.entry((gateway.to_owned(), number)).or_insert(next)
+    }
+
+    /// Back ends by index of the snapshot. A known key keeps its back end with all its state.
+    fn backends(&mut self, snapshot: &Snapshot) -> Vec<Arc<Backend>> {
+        let mut known = HashMap::new();
+        let mut list = Vec::with_capacity(snapshot.backends.len());
+        for policy in &snapshot.backends {
+            let backend = match self.backends.get(&policy.key) {
+                Some(backend) => {
+                    if backend.policy() != *policy {
+                        backend.set_policy(policy.clone());
+                    }
+                    Arc::clone(backend)
+                }
+                None => {
+                    let id = self.n_backends;
+                    self.n_backends += 1;
+                    Arc::new(Backend::new(id, policy.clone(), self.n_workers, self.ejections.clone()))
+                }
+            };
+            known.insert(policy.key.clone(), Arc::clone(&backend));
+            list.push(backend);
+        }
+        self.backends = known;
+        list
+    }
+
+    fn targets(
+        &self,
+        gateway: &Arc<str>,
+        listeners: &[Arc<str>],
+        routes: &PortRoutes,
+        rules: &[Vec<Arc<RuleTables>>],
+    ) -> Vec<TargetTables> {
+        let rule_of = |route: usize, rule: usize| rules.get(route).and_then(|rules| rules.get(rule)).cloned();
+        routes
+            .targets()
+            .iter()
+            .map(|target| {
+                let rule =
+                    rule_of(target.route.0 as usize, target.rule).unwrap_or_else(|| Arc::new(missing_rule()));
+                let listener = listeners.get(target.listener).map(ToString::to_string).unwrap_or_default();
+                let labels = |backend: String| Labels {
+                    gateway: gateway.to_string(),
+                    listener: listener.clone(),
+                    route: rule.route.to_string(),
+                    rule: rule.name.clone(),
+                    backend,
+                };
+                let candidates: &[WeightedTables] = match &rule.action {
+                    ActionTables::Forward(candidates) => candidates,
+                    ActionTables::Respond { .. } => &[],
+                };
+                let series = candidates
+                    .iter()
+                    .map(|candidate| candidate.backend.as_ref().map(|backend| backend.key.to_string()))
+                    .map(Option::unwrap_or_default)
+                    .chain([String::new()])
+                    .map(|backend| self.series.series(labels(backend)))
+                    .collect();
+                TargetTables { rule, series, listener: target.listener }
+            })
+            .collect()
+    }
+}
+
+fn rules(snapshot: &Snapshot, backends: &[Arc<Backend>]) -> Vec<Vec<Arc<RuleTables>>> {
+    snapshot
+        .routes
+        .iter()
+        .map(|route| {
+            let name: Arc<str> = format!("{}/{}", route.namespace, route.name).into();
+            route
+                .rules
+                .iter()
+                .enumerate()
+                .map(|(index, rule)| Arc::new(rule_tables(&name, index, rule, backends)))
+                .collect()
+        })
+        .collect()
+}
+
+fn rule_tables(
+    route: &Arc<str>,
+    index: usize,
+    rule: &snapshot::Rule,
+    backends: &[Arc<Backend>],
+) -> RuleTables {
+    let action = match &rule.action {
+        Action::Respond { status, cause } => {
+            ActionTables::Respond { status: *status, cause: cause.as_str().into() }
+        }
+        Action::Forward { backends: candidates } => {
+            let mut upto = 0;
+            let find = |id: BackendId| backends.get(id.0 as usize).cloned();
+            let candidates = candidates
+                .iter()
+                .map(|candidate| {
+                    upto += u64::from(candidate.weight);
+                    WeightedTables {
+                        upto,
+                        backend: candidate.backend.and_then(find),
+                        filters: Filters::new(&candidate.filters),
+                    }
+                })
+                .collect();
+            ActionTables::Forward(candidates)
+        }
+    };
+    RuleTables {
+        route: Arc::clone(route),
+        name: rule.name.clone().unwrap_or_else(|| index.to_string()),
+        prefixes: rule
+            .matches
+            .iter()
+            .map(|one| match &one.path {
+                PathMatch::Prefix(prefix) => Some(prefix.clone()),
+                PathMatch::Exact(_) | PathMatch::Regex(_) => None,
+            })
+            .collect(),
+        filters: Filters::new(&rule.filters),
+        action,
+        request_timeout_ms: rule.request_timeout_ms,
+        backend_timeout_ms: rule.backend_timeout_ms,
+    }
+}
+
+/// Stands for a rule that a table names and the snapshot lacks: it answers, it never disappears.
+fn missing_rule() -> RuleTables {
+    RuleTables {
+        route: "".into(),
+        name: String::new(),
+        prefixes: Vec::new(),
+        filters: Filters::default(),
+        action: ActionTables::Respond { status: 500, cause: "backend_invalid".into() },
+        request_timeout_ms: 0,
+        backend_timeout_ms: None,
+    }
+}
+
+/// Addresses of a gateway on one port; all of IPv6 and all of IPv4 where it names none.
+fn addresses(gateway: &snapshot::Gateway, port: u16) -> Vec<SocketAddr> {
+    if gateway.addresses.is_empty() {
+        return vec![
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+        ];
+    }
+    gateway.addresses.iter().map(|address| SocketAddr::new(*address, port)).collect()
+}

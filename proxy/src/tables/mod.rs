@@ -1,0 +1,146 @@
+//! What workers serve from: the snapshot turned into tables, immutable, behind one pointer.
+//!
+//! `build` takes the previous tables' lasting parts (back ends, counters, port numbers) from [`Lasting`], so
+//! that health, pools and counters survive any change.
+
+mod build;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use igw_crds::snapshot::{Filter, HeaderEdit, PathEdit, Redirect, Rewrite, Settings};
+use igw_route::PortRoutes;
+
+pub(crate) use build::Lasting;
+
+use crate::metrics::series::Series;
+use crate::upstream::backend::Backend;
+
+/// The tables of one generation.
+#[derive(Default)]
+pub(crate) struct Tables {
+    /// Counts tables of this process; 0 = none yet.
+    stamp: u64,
+    pub(crate) epoch: u64,
+    pub(crate) generation: u64,
+    /// By port number; `None` for a port that is configured no more.
+    pub(crate) ports: Vec<Option<Arc<PortTables>>>,
+    /// Every back end in use.
+    pub(crate) backends: Vec<Arc<Backend>>,
+    /// Sockets wanted: address and the port number that serves it. No address twice.
+    pub(crate) binds: Vec<Bind>,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bind {
+    pub(crate) address: SocketAddr,
+    pub(crate) port: usize,
+}
+
+/// One port of one gateway: all its listeners there.
+pub(crate) struct PortTables {
+    /// `namespace/name`.
+    pub(crate) gateway: Arc<str>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) number: u16,
+    pub(crate) routes: PortRoutes,
+    /// By target of `routes`.
+    pub(crate) targets: Vec<TargetTables>,
+    /// Names of the gateway's listeners, by index; those of other ports too.
+    pub(crate) listeners: Vec<Arc<str>>,
+    /// Requests without a route, by listener index; the last counts those without a listener.
+    pub(crate) unrouted: Vec<Arc<Series>>,
+}
+
+/// One rule on one listener.
+pub(crate) struct TargetTables {
+    pub(crate) rule: Arc<RuleTables>,
+    /// By backendRef; the last one counts answers of the gateway itself.
+    pub(crate) series: Vec<Arc<Series>>,
+    pub(crate) listener: usize,
+}
+
+/// One rule.
+pub(crate) struct RuleTables {
+    /// `namespace/name` of the route.
+    pub(crate) route: Arc<str>,
+    /// Name of the rule or its index.
+    pub(crate) name: String,
+    /// By match: the prefix it matched, for path edits.
+    pub(crate) prefixes: Vec<Option<String>>,
+    pub(crate) filters: Filters,
+    pub(crate) action: ActionTables,
+    pub(crate) request_timeout_ms: u64,
+    /// `None`: the gateway's.
+    pub(crate) backend_timeout_ms: Option<u64>,
+}
+
+/// What a rule does.
+pub(crate) enum ActionTables {
+    Forward(Vec<WeightedTables>),
+    Respond { status: u16, cause: Arc<str> },
+}
+
+/// One backendRef.
+pub(crate) struct WeightedTables {
+    /// Sum of the weights up to and including this one.
+    pub(crate) upto: u64,
+    /// `None` for an invalid reference.
+    pub(crate) backend: Option<Arc<Backend>>,
+    pub(crate) filters: Filters,
+}
+
+/// Filters sorted by what they touch.
+#[derive(Default)]
+pub(crate) struct Filters {
+    pub(crate) request: Vec<HeaderEdit>,
+    pub(crate) response: Vec<HeaderEdit>,
+    pub(crate) rewrite: Option<Rewrite>,
+    /// Ends processing.
+    pub(crate) end: Option<FilterEnd>,
+}
+
+/// A filter that answers.
+pub(crate) enum FilterEnd {
+    Redirect(Redirect),
+    Fail { status: u16, cause: Arc<str> },
+}
+
+// === impl Tables ===
+
+impl Tables {
+    pub(crate) fn stamp(&self) -> u64 {
+        self.stamp
+    }
+}
+
+// === impl Filters ===
+
+impl Filters {
+    fn new(filters: &[Filter]) -> Self {
+        let mut sorted = Self::default();
+        for filter in filters {
+            match filter {
+                Filter::RequestHeaders(edit) => sorted.request.push(edit.clone()),
+                Filter::ResponseHeaders(edit) => sorted.response.push(edit.clone()),
+                Filter::Rewrite(rewrite) => sorted.rewrite = Some(rewrite.clone()),
+                Filter::Redirect(redirect) if sorted.end.is_none() => {
+                    sorted.end = Some(FilterEnd::Redirect(redirect.clone()));
+                }
+                Filter::Fail { status, cause } if sorted.end.is_none() => {
+                    sorted.end = Some(FilterEnd::Fail { status: *status, cause: cause.as_str().into() });
+                }
+                Filter::Redirect(_) | Filter::Fail { .. } => {}
+                // A filter this build does not know is never skipped.
+                _ => sorted.end = Some(FilterEnd::Fail { status: 500, cause: "filter_unknown".into() }),
+            }
+        }
+        sorted
+    }
+
+    /// Path edit of the rewrite, if there is one.
+    pub(crate) fn path_edit(&self) -> Option<&PathEdit> {
+        self.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref())
+    }
+}

@@ -1,0 +1,399 @@
+//! One worker's side of a back end: its choice among endpoints and its idle connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use igw_crds::snapshot::Balance;
+
+use super::backend::{Backend, EndpointSet};
+use super::endpoint::Endpoint;
+use crate::worker::random::Random;
+use crate::worker::stream::Stream;
+use crate::worker::timer::Tick;
+
+/// A back end as one worker sees it.
+pub(crate) struct LocalBackend {
+    pub(crate) shared: Arc<Backend>,
+    worker: usize,
+    n_workers: usize,
+    set: RefCell<Rc<LocalSet>>,
+    cursor: Cell<usize>,
+    pools: RefCell<Vec<Pool>>,
+    waiters: RefCell<VecDeque<Waker>>,
+    n_waiting: Cell<u32>,
+    /// Tokens of the retry budget, in hundredths.
+    retry_tokens: Cell<u32>,
+}
+
+/// A set with the state of this worker's choice.
+pub(crate) struct LocalSet {
+    pub(crate) shared: Arc<EndpointSet>,
+    /// Current weights of smooth weighted round robin.
+    current: RefCell<Vec<i64>>,
+}
+
+/// A chosen endpoint.
+#[derive(Clone)]
+pub(crate) struct Picked {
+    set: Rc<LocalSet>,
+    index: usize,
+}
+
+/// Why no endpoint was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PickError {
+    /// There is none.
+    NoEndpoint,
+    /// All have as many connections as they may.
+    Saturated,
+}
+
+#[derive(Default)]
+struct Pool {
+    endpoint: u64,
+    n_open: u32,
+    idle: Vec<Idle>,
+}
+
+struct Idle {
+    stream: Stream,
+    since: Tick,
+}
+
+/// A connection to an endpoint while a request uses it. Dropping it closes the connection.
+pub(crate) struct Lease {
+    pub(crate) stream: Stream,
+    /// It served a request before.
+    pub(crate) reused: bool,
+    ticket: Ticket,
+}
+
+/// The right to one connection; counted until dropped.
+pub(crate) struct Ticket {
+    local: Rc<LocalBackend>,
+    picked: Picked,
+}
+
+// === impl LocalBackend ===
+
+impl LocalBackend {
+    pub(crate) fn new(shared: Arc<Backend>, worker: usize, n_workers: usize, random: &Random) -> Self {
+        let set = LocalSet::new(shared.current());
+        Self {
+            shared,
+            worker,
+            n_workers,
+            set: RefCell::new(Rc::new(set)),
+            cursor: Cell::new(random.next() as usize),
+            pools: RefCell::new(Vec::new()),
+            waiters: RefCell::new(VecDeque::new()),
+            n_waiting: Cell::new(0),
+            retry_tokens: Cell::new(RETRY_TOKENS_START),
+        }
+    }
+
+    /// The current set.
+    pub(crate) fn set(&self) -> Rc<LocalSet> {
+        let mut set = self.set.borrow_mut();
+        if set.shared.generation != self.shared.generation() {
+            *set = Rc::new(LocalSet::new(self.shared.current()));
+        }
+        Rc::clone(&set)
+    }
+
+    /// Chooses an endpoint, one not in `tried` where there is one.
+    pub(crate) fn pick(&self, random: &Random, tried: &[u64]) -> Result<Picked, PickError> {
+        let set = self.set();
+        let n_ready = set.shared.ready.len();
+        if n_ready == 0 {
+            return Err(PickError::NoEndpoint);
+        }
+        let limit = self.limit(&set.shared);
+        let first = match set.shared.balance {
+            Balance::RoundRobin if set.shared.uniform => {
+                let cursor = self.cursor.get().wrapping_add(1);
+                self.cursor.set(cursor);
+                cursor % n_ready
+            }
+            Balance::RoundRobin => set.smooth(),
+            Balance::LeastRequest => set.least(self.next_cursor()),
+            Balance::Random => set.less_busy_of_two(random),
+        };
+        // Walk on from the choice: the first that is fresh and has room, else the first that has room.
+        let mut fallback = None;
+        for step in 0..n_ready {
+            let index = (first + step) % n_ready;
+            let Some(endpoint) = set.shared.ready.get(index) else { continue };
+            if limit > 0 && !self.has_room(endpoint, limit) {
+                continue;
+            }
+            if !tried.contains(&endpoint.id) {
+                return Ok(Picked { set, index });
+            }
+            fallback = fallback.or(Some(index));
+        }
+        fallback.map(|index| Picked { set, index }).ok_or(PickError::Saturated)
+    }
+
+    /// Takes the idle connection used last, if one still looks alive.
+    pub(crate) fn checkout(
+        self: &Rc<Self>,
+        picked: &Picked,
+        now: Tick,
+        max_idle_ms: u64,
+        cx: &mut Context<'_>,
+    ) -> Option<Lease> {
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.get_mut(picked.endpoint().slot)?;
+        if pool.endpoint != picked.endpoint().id {
+            return None;
+        }
+        while let Some(idle) = pool.idle.pop() {
+            let idle_ms = now.since(idle.since).as_millis();
+            if idle_ms > u128::from(max_idle_ms) || idle.stream.has_news(cx) {
+                continue;
+            }
+            drop(pools);
+            let ticket = self.ticket(picked.clone());
+            return Some(Lease { stream: idle.stream, reused: true, ticket });
+        }
+        None
+    }
+
+    /// Counts a connection to `picked` as open from now on.
+    pub(crate) fn ticket(self: &Rc<Self>, picked: Picked) -> Ticket {
+        self.with_pool(&picked, |pool| pool.n_open += 1);
+        picked.endpoint().begin(self.worker);
+        Ticket { local: Rc::clone(self), picked }
+    }
+
+    /// Closes idle connections that nobody used for the policy's time or whose endpoint is gone.
+    pub(crate) fn prune(&self, now: Tick) {
+        let set = self.set();
+        let idle_ms = u128::from(set.shared.connections.idle_ms);
+        for pool in self.pools.borrow_mut().iter_mut() {
+            let known = set.shared.all.iter().any(|endpoint| endpoint.id == pool.endpoint);
+            pool.idle.retain(|idle| known && now.since(idle.since).as_millis() <= idle_ms);
+        }
+    }
+
+    /// True if a retry is within the budget: one for five requests, with a start for quiet times.
+    pub(crate) fn spend_retry(&self) -> bool {
+        let tokens = self.retry_tokens.get();
+        if tokens >= 100 {
+            self.retry_tokens.set(tokens - 100);
+        }
+        tokens >= 100
+    }
+
+    /// Earns a fifth of a retry.
+    pub(crate) fn earn_retry(&self) {
+        self.retry_tokens.set((self.retry_tokens.get() + RETRY_PERCENT).min(RETRY_TOKENS_MAX));
+    }
+
+    /// Joins the queue for a connection; false if it is full.
+    pub(crate) fn join_queue(&self) -> bool {
+        let max = self.set().shared.connections.queue_max;
+        if self.n_waiting.get() >= max {
+            return false;
+        }
+        self.n_waiting.set(self.n_waiting.get() + 1);
+        true
+    }
+
+    pub(crate) fn leave_queue(&self) {
+        self.n_waiting.set(self.n_waiting.get().saturating_sub(1));
+        self.wake_waiter();
+    }
+
+    /// Chooses as soon as an endpoint has room.
+    pub(crate) fn poll_pick(
+        &self,
+        random: &Random,
+        tried: &[u64],
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Picked, PickError>> {
+        match self.pick(random, tried) {
+            Err(PickError::Saturated) => {
+                self.waiters.borrow_mut().push_back(cx.waker().clone());
+                Poll::Pending
+            }
+            other => Poll::Ready(other),
+        }
+    }
+
+    fn wake_waiter(&self) {
+        if let Some(waker) = self.waiters.borrow_mut().pop_front() {
+            waker.wake();
+        }
+    }
+
+    fn next_cursor(&self) -> usize {
+        let cursor = self.cursor.get().wrapping_add(1);
+        self.cursor.set(cursor);
+        cursor
+    }
+
+    /// This worker's share of the connections to one endpoint; 0 = unlimited.
+    fn limit(&self, set: &EndpointSet) -> u32 {
+        let max = set.connections.max_per_endpoint;
+        if max == 0 { 0 } else { max.div_ceil(u32::try_from(self.n_workers).unwrap_or(1)).max(1) }
+    }
+
+    fn has_room(&self, endpoint: &Endpoint, limit: u32) -> bool {
+        self.pools
+            .borrow()
+            .get(endpoint.slot)
+            .is_none_or(|pool| pool.endpoint != endpoint.id || pool.n_open < limit)
+    }
+
+    fn with_pool(&self, picked: &Picked, change: impl FnOnce(&mut Pool)) {
+        let endpoint = picked.endpoint();
+        let mut pools = self.pools.borrow_mut();
+        if pools.len() <= endpoint.slot {
+            pools.resize_with(endpoint.slot + 1, Pool::default);
+        }
+        if let Some(pool) = pools.get_mut(endpoint.slot) {
+            if pool.endpoint != endpoint.id {
+                *pool = Pool { endpoint: endpoint.id, ..Pool::default() };
+            }
+            change(pool);
+        }
+    }
+}
+
+// === impl LocalSet ===
+
+impl LocalSet {
+    fn new(shared: Arc<EndpointSet>) -> Self {
+        let current = RefCell::new(vec![0; shared.ready.len()]);
+        Self { shared, current }
+    }
+
+    /// Smooth weighted round robin: every endpoint gains its weight, the richest pays the total.
+    fn smooth(&self) -> usize {
+        let mut current = self.current.borrow_mut();
+        let mut total = 0;
+        let mut best = 0;
+        let mut best_value = i64::MIN;
+        for (index, (value, weight)) in current.iter_mut().zip(&self.shared.weights).enumerate() {
+            *value += i64::from(*weight);
+            total += i64::from(*weight);
+            if *value > best_value {
+                (best, best_value) = (index, *value);
+            }
+        }
+        if let Some(value) = current.get_mut(best) {
+            *value -= total;
+        }
+        best
+    }
+
+    /// The endpoint with the fewest requests for its weight; `start` turns ties round.
+    fn least(&self, start: usize) -> usize {
+        let n_ready = self.shared.ready.len();
+        let mut best = start % n_ready.max(1);
+        for step in 1..n_ready {
+            let index = (start + step) % n_ready;
+            if self.load(index) < self.load(best) {
+                best = index;
+            }
+        }
+        best
+    }
+
+    fn less_busy_of_two(&self, random: &Random) -> usize {
+        let (a, b) = (self.draw(random), self.draw(random));
+        if self.load(b) < self.load(a) { b } else { a }
+    }
+
+    /// An index by weight.
+    fn draw(&self, random: &Random) -> usize {
+        let n_ready = self.shared.ready.len() as u64;
+        if self.shared.uniform {
+            return random.below(n_ready) as usize;
+        }
+        let total: u64 = self.shared.weights.iter().map(|weight| u64::from(*weight)).sum();
+        let mut rest = random.below(total);
+        for (index, weight) in self.shared.weights.iter().enumerate() {
+            match rest.checked_sub(u64::from(*weight)) {
+                Some(left) => rest = left,
+                None => return index,
+            }
+        }
+        0
+    }
+
+    /// Requests under way plus one, scaled by the inverse weight.
+    fn load(&self, index: usize) -> u64 {
+        let (Some(endpoint), Some(weight)) = (self.shared.ready.get(index), self.shared.weights.get(index))
+        else {
+            return u64::MAX;
+        };
+        (u64::from(endpoint.active()) + 1) * 1_000_000 / u64::from((*weight).max(1))
+    }
+}
+
+// === impl Picked ===
+
+impl Picked {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+        // The index was taken from this very list, which never changes.
+        &self.set.shared.ready[self.index]
+    }
+
+    pub(crate) fn set(&self) -> &EndpointSet {
+        &self.set.shared
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    pub(crate) fn new(stream: Stream, ticket: Ticket) -> Self {
+        Self { stream, reused: false, ticket }
+    }
+
+    /// Gives a healthy, silent connection back to the pool.
+    pub(crate) fn release(self, now: Tick) {
+        let Lease { stream, ticket, .. } = self;
+        let local = Rc::clone(&ticket.local);
+        let picked = ticket.picked.clone();
+        drop(ticket);
+        let set = local.set();
+        let known = set.shared.generation == picked.set().generation
+            || set.shared.all.iter().any(|endpoint| endpoint.id == picked.endpoint().id);
+        if known {
+            local.with_pool(&picked, |pool| {
+                if pool.idle.len() < IDLE_PER_ENDPOINT {
+                    pool.idle.push(Idle { stream, since: now });
+                }
+            });
+        }
+    }
+}
+
+// === impl Ticket ===
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let endpoint = self.picked.endpoint();
+        endpoint.finish(self.local.worker);
+        if let Some(pool) = self.local.pools.borrow_mut().get_mut(endpoint.slot) {
+            if pool.endpoint == endpoint.id {
+                pool.n_open = pool.n_open.saturating_sub(1);
+            }
+        }
+        self.local.wake_waiter();
+    }
+}
+
+/// Idle connections one worker keeps to one endpoint.
+const IDLE_PER_ENDPOINT: usize = 1_024;
+/// Share of requests that may be retried, in percent.
+const RETRY_PERCENT: u32 = 20;
+const RETRY_TOKENS_START: u32 = 1_000;
+const RETRY_TOKENS_MAX: u32 = 10_000;

@@ -1,0 +1,5 @@
+//! Back ends, their endpoints, and what a worker keeps of them.
+
+pub(crate) mod backend;
+pub(crate) mod endpoint;
+pub(crate) mod local;

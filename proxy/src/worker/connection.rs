@@ -1,0 +1,287 @@
+//! One client connection from accept to end: a loop of head, decision, forward or answer.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use igw_crds::snapshot::Settings;
+use igw_h1::{Body, Limits, Parsed};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::Worker;
+use super::client::Client;
+use super::decide::{decide, refuse};
+use super::forward::{End, Forwarded, forward};
+use super::request::{Answer, Outcome, Request};
+use super::response_head::write_answer;
+use super::scratch::{OutBuffer, write_or_keep};
+use super::stream::poll_read_some;
+use super::tunnel::tunnel;
+
+/// What came of waiting for a head. A request is moved, not boxed: the path of a request does not allocate.
+#[allow(clippy::large_enum_variant)]
+enum Incoming {
+    Request(Request),
+    /// The client is gone, idle for too long, or asked to go.
+    End,
+}
+
+/// Serves one connection. Errors end it and nothing else.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) {
+    let mut client = Client::new(&worker, stream, peer);
+    let mut n_requests: u32 = 0;
+    let mut policy = Policy::new(&worker, port);
+    loop {
+        if policy.generation != worker.generation() {
+            policy = Policy::new(&worker, port);
+        }
+        let incoming = {
+            let mut reading = Reading { is_started: false };
+            client.timer.set(worker.wheel.after(policy.idle(n_requests)));
+            poll_fn(|cx| reading.poll(&worker, &mut client, port, &policy, cx)).await
+        };
+        let Incoming::Request(mut request) = incoming else { break };
+        n_requests = n_requests.saturating_add(1);
+        let limit = policy.settings.requests_per_connection;
+        if worker.is_draining() || (limit > 0 && n_requests >= limit) {
+            request.keep_alive = false;
+        }
+        if !handle(&worker, &mut client, request, &policy).await {
+            break;
+        }
+    }
+    client.unread.discard(&worker.scratch);
+}
+
+/// What a connection needs of its gateway's settings.
+struct Policy {
+    generation: u64,
+    settings: std::sync::Arc<Settings>,
+    head: Limits,
+}
+
+struct Reading {
+    is_started: bool,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    fn new(worker: &Worker, port: usize) -> Self {
+        let tables = worker.tables();
+        let settings = tables
+            .shared
+            .ports
+            .get(port)
+            .and_then(Option::as_ref)
+            .map_or_else(|| worker.default_settings(), |tables| std::sync::Arc::clone(&tables.settings));
+        let head = Limits {
+            head_bytes: settings.head_bytes as usize,
+            head_fields: settings.head_fields as usize,
+            line_bytes: Limits::default().line_bytes,
+        };
+        Self { generation: worker.generation(), settings, head }
+    }
+
+    /// How long the connection may wait for its next head to begin.
+    fn idle(&self, n_requests: u32) -> Duration {
+        match n_requests {
+            0 => Duration::from_millis(self.settings.head_timeout_ms),
+            _ => Duration::from_millis(self.settings.idle_timeout_ms),
+        }
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// Reads until a head is complete and decides over it, all within the poll that completes it.
+    fn poll(
+        &mut self,
+        worker: &Rc<Worker>,
+        client: &mut Client,
+        port: usize,
+        policy: &Policy,
+        cx: &mut Context<'_>,
+    ) -> Poll<Incoming> {
+        let scratch = &worker.scratch;
+        let mut input = scratch.input();
+        let mut n_input = client.unread.bytes().len().min(input.len());
+        input[..n_input].copy_from_slice(&client.unread.bytes()[..n_input]);
+        let mut wants_read = n_input == 0 || self.is_started;
+        loop {
+            if wants_read {
+                match poll_read_some(&mut client.stream, cx, &mut input[n_input..]) {
+                    Poll::Ready(Ok(n_read)) if n_read > 0 => n_input += n_read,
+                    Poll::Ready(_) => return Poll::Ready(Incoming::End),
+                    Poll::Pending => {
+                        let is_idle = n_input == 0;
+                        if is_idle && worker.is_stopping() {
+                            return Poll::Ready(Incoming::End);
+                        }
+                        client.unread.set(scratch, &input[..n_input]);
+                        if !client.timer.poll_expired(cx) {
+                            return Poll::Pending;
+                        }
+                        return Poll::Ready(match is_idle {
+                            true => Incoming::End,
+                            false => Incoming::Request(refuse(worker, port, 408)),
+                        });
+                    }
+                }
+            }
+            let bytes = &input[..n_input];
+            let mut head = scratch.request();
+            match head.parse(bytes, &policy.head) {
+                Ok(Parsed::Complete { len }) => {
+                    let rest = &bytes[len..];
+                    let (request, n_taken) = decide(worker, client, port, bytes, &head, rest);
+                    client.unread.set(scratch, &rest[n_taken..]);
+                    return Poll::Ready(Incoming::Request(request));
+                }
+                Ok(Parsed::Partial) => {
+                    wants_read = true;
+                    if !self.is_started {
+                        self.is_started = true;
+                        // From its first byte on, a head has a time of its own.
+                        let limit = Duration::from_millis(policy.settings.head_timeout_ms);
+                        client.timer.set(worker.wheel.after(limit));
+                    }
+                }
+                Err(error) => {
+                    client.unread.discard(scratch);
+                    return Poll::Ready(Incoming::Request(refuse(worker, port, error.status())));
+                }
+            }
+        }
+    }
+}
+
+/// Forwards or answers one request; true if the connection goes on.
+async fn handle(worker: &Rc<Worker>, client: &mut Client, request: Request, policy: &Policy) -> bool {
+    let local = match &request.outcome {
+        Outcome::Answer(given) => {
+            let given = given.clone();
+            return answer(worker, client, request, given, End::default()).await;
+        }
+        Outcome::Forward(local) => Rc::clone(local),
+    };
+    match forward(worker, client, &request, &local, &policy.settings, &policy.head).await {
+        Forwarded::Answered(end) => {
+            let goes_on = end.progress.client_reusable;
+            request.finish(worker, end.facts(end.progress.status, None));
+            if !goes_on {
+                linger(worker, client).await;
+            }
+            goes_on
+        }
+        Forwarded::Failed(given, end) => answer(worker, client, request, given, end).await,
+        Forwarded::Tunnel(lease, mut end) => {
+            let limit = Duration::from_millis(policy.settings.tunnel_idle_ms);
+            let (bytes_in, bytes_out) = Box::pin(tunnel(worker, client, lease, limit)).await;
+            end.progress.bytes_in += bytes_in;
+            end.progress.bytes_out += bytes_out;
+            request.finish(worker, end.facts(101, None));
+            false
+        }
+        Forwarded::Broken(failure, end) => {
+            let status = if end.progress.is_answered { end.progress.status } else { 0 };
+            request.finish(worker, end.facts(status, Some(failure.cause())));
+            if end.progress.is_answered {
+                // The client must not take a broken answer for a whole one.
+                reset(client);
+            }
+            false
+        }
+    }
+}
+
+/// Sends an answer of the gateway; true if the connection goes on.
+async fn answer(worker: &Rc<Worker>, client: &mut Client, request: Request, given: Answer, end: End) -> bool {
+    let is_body_open = match request.body {
+        Body::None | Body::Length(0) => false,
+        _ if request.is_complete => false,
+        // A body that came whole with its head is skipped.
+        Body::Length(length) if !end.progress.is_consumed => {
+            let n_here = client.unread.bytes().len() as u64;
+            if length <= n_here {
+                client.unread.consume(&worker.scratch, usize::try_from(length).unwrap_or(usize::MAX));
+            }
+            length > n_here
+        }
+        _ => true,
+    };
+    let keep_alive = request.keep_alive && !is_body_open && !worker.is_draining();
+    let mut pending = OutBuffer::default();
+    let limit = worker.wheel.after(ANSWER_STALL);
+    client.timer.set(limit);
+    let mut n_out = 0;
+    let mut is_written = false;
+    let sent = poll_fn(|cx| {
+        if !is_written {
+            is_written = true;
+            let mut out = worker.scratch.output();
+            write_answer(worker, &mut out, &request, &given, keep_alive);
+            n_out = out.len() as u64;
+            if write_or_keep(&worker.scratch, &mut pending, &mut client.stream, cx, &out).is_err() {
+                return Poll::Ready(false);
+            }
+        }
+        match pending.poll_flush(&worker.scratch, &mut client.stream, cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
+            Poll::Pending if client.timer.poll_expired(cx) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    pending.discard(&worker.scratch);
+    let mut facts = end.facts(given.status, Some(given.cause.as_str()));
+    facts.bytes_out = n_out;
+    request.finish(worker, facts);
+    if sent && !keep_alive {
+        linger(worker, client).await;
+    }
+    sent && keep_alive
+}
+
+/// Closes without losing the answer: the client's unread bytes would otherwise turn the close into a reset.
+async fn linger(worker: &Worker, client: &mut Client) {
+    client.timer.set(worker.wheel.after(LINGER));
+    let mut left = LINGER_BYTES;
+    let mut is_shut = false;
+    poll_fn(|cx| {
+        if !is_shut {
+            match Pin::new(&mut client.stream).poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => is_shut = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        let mut input = worker.scratch.input();
+        loop {
+            match poll_read_some(&mut client.stream, cx, &mut input) {
+                Poll::Ready(Ok(n_read)) if n_read > 0 && n_read < left => left -= n_read,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if client.timer.poll_expired(cx) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// Makes the coming close a reset.
+fn reset(client: &Client) {
+    // If it fails, the close is an ordinary one; the length or the missing last chunk still tells.
+    let _ = socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Time in which a client must take an answer of the gateway.
+const ANSWER_STALL: Duration = Duration::from_secs(30);
+/// Time and bytes given to a client to finish what it is sending after its answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;

@@ -1,0 +1,281 @@
+//! From a parsed head to a decision: which rule, which back end, and the head that back end will see.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use igw_crds::snapshot::PathEdit;
+use igw_h1::{Body, Known, RequestHead, TargetForm, Version};
+use igw_route::{RequestView, Selection, edit, normalize};
+
+use super::client::Client;
+use super::request::{Answer, Cause, Method, Outcome, Request};
+use super::request_head::{Forwarded, write_request};
+use super::{LocalTables, Worker};
+use crate::clock;
+use crate::log::LogDraft;
+use crate::tables::{ActionTables, FilterEnd, PortTables, RuleTables};
+
+/// What a look-up reads of a request.
+struct View<'a> {
+    buf: &'a [u8],
+    head: &'a RequestHead,
+    host: &'a [u8],
+    path: &'a [u8],
+    query: &'a [u8],
+}
+
+/// A request that cannot be routed because its head is refused.
+pub(crate) fn refuse(worker: &Worker, port: usize, status: u16) -> Request {
+    let mut request = blank(worker, port);
+    request.keep_alive = false;
+    let cause = match status {
+        408 => "request_timeout",
+        503 => "overload",
+        _ => "bad_request",
+    };
+    request.outcome = Outcome::Answer(Answer::new(status, cause));
+    request
+}
+
+/// Decides over a complete head. `rest` are the bytes behind it; the count of those taken is returned.
+pub(crate) fn decide(
+    worker: &Rc<Worker>,
+    client: &Client,
+    port: usize,
+    buf: &[u8],
+    head: &RequestHead,
+    rest: &[u8],
+) -> (Request, usize) {
+    let mut request = blank(worker, port);
+    let method = head.method.of(buf);
+    request.method = Method::new(method);
+    request.version = head.version;
+    request.keep_alive = head.keep_alive;
+    request.body = head.body;
+    request.upgrade = head.upgrade.is_some();
+    let tables = Rc::clone(&request.tables);
+    let Some(port_tables) = tables.shared.ports.get(port).and_then(Option::as_deref) else {
+        request.keep_alive = false;
+        request.outcome = Outcome::Answer(Answer::new(404, "no_route"));
+        return (request, 0);
+    };
+    let mut host_scratch = worker.scratch.host();
+    let mut path_scratch = worker.scratch.path();
+    let raw_path = match head.target.form {
+        TargetForm::Asterisk => b"*".as_slice(),
+        _ => head.target.path.of(buf),
+    };
+    let host = normalize::host(head.host.of(buf), &mut host_scratch);
+    let path = if raw_path == b"*" { Ok(raw_path) } else { normalize::path(raw_path, &mut path_scratch) };
+    let (Ok(host), Ok(path)) = (host, path) else {
+        request.keep_alive = false;
+        request.outcome = Outcome::Answer(Answer::new(400, "bad_request"));
+        return (request, 0);
+    };
+    let query = head.target.query.map(|span| span.of(buf));
+    let view = View { buf, head, host, path, query: query.unwrap_or_default() };
+    if let Some(log) = &port_tables.settings.access_log {
+        let is_sampled = log.sample >= 1.0 || (worker.random.next() as f64 / u64::MAX as f64) < log.sample;
+        if is_sampled {
+            let raw_query = query.filter(|_| log.unredacted_query);
+            request.log = {
+                let host = head.host.of(buf);
+                let draft = LogDraft::new(
+                    &client.peer_text,
+                    method,
+                    host,
+                    path,
+                    query.is_some(),
+                    raw_query,
+                    head.version,
+                );
+                Some(Box::new(draft))
+            };
+        }
+    }
+    match port_tables.routes.select(&view) {
+        Selection::NoListener => request.outcome = Outcome::Answer(Answer::new(404, "no_route")),
+        Selection::NoRoute { listener } => {
+            request.listener = Some(listener);
+            request.outcome = Outcome::Answer(Answer::new(404, "no_route"));
+        }
+        Selection::Rule { target, matched } => {
+            request.target = Some(target as usize);
+            let Some(target) = port_tables.targets.get(target as usize) else {
+                request.outcome = Outcome::Answer(Answer::new(500, "backend_invalid"));
+                return (request, 0);
+            };
+            let prefix = target.rule.prefixes.get(usize::from(matched)).and_then(|prefix| prefix.as_deref());
+            let n_taken =
+                apply_rule(worker, client, port_tables, &target.rule, prefix, &view, rest, &mut request);
+            return (request, n_taken);
+        }
+    }
+    (request, 0)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn apply_rule(
+    worker: &Rc<Worker>,
+    client: &Client,
+    port: &PortTables,
+    rule: &RuleTables,
+    prefix: Option<&str>,
+    view: &View<'_>,
+    rest: &[u8],
+    request: &mut Request,
+) -> usize {
+    if let Some(end) = &rule.filters.end {
+        request.outcome = Outcome::Answer(end_answer(end, port, prefix, view));
+        return 0;
+    }
+    let candidates = match &rule.action {
+        ActionTables::Respond { status, cause } => {
+            let cause = Cause::Configured(Arc::clone(cause));
+            request.outcome = Outcome::Answer(Answer { status: *status, cause, location: None });
+            return 0;
+        }
+        ActionTables::Forward(candidates) => candidates,
+    };
+    let total = candidates.last().map_or(0, |last| last.upto);
+    let draw = if candidates.len() == 1 { 0 } else { worker.spread(total) };
+    let index = candidates.iter().position(|candidate| draw < candidate.upto);
+    let Some((index, candidate)) = index.and_then(|index| Some((index, candidates.get(index)?))) else {
+        request.outcome = Outcome::Answer(Answer::new(500, "backend_invalid"));
+        return 0;
+    };
+    request.candidate = Some(index);
+    if let Some(end) = &candidate.filters.end {
+        request.outcome = Outcome::Answer(end_answer(end, port, prefix, view));
+        return 0;
+    }
+    let Some(backend) = &candidate.backend else {
+        request.outcome = Outcome::Answer(Answer::new(500, "backend_invalid"));
+        return 0;
+    };
+    request.outcome = Outcome::Forward(worker.local(backend));
+    if rule.request_timeout_ms > 0 {
+        request.deadline = worker.wheel.after(Duration::from_millis(rule.request_timeout_ms));
+    }
+    let mut edited = worker.scratch.take();
+    let path = rewritten_path(
+        &[&candidate.filters.path_edit(), &rule.filters.path_edit()],
+        prefix,
+        view.path,
+        &mut edited,
+    );
+    let rewrites = [candidate.filters.rewrite.as_ref(), rule.filters.rewrite.as_ref()];
+    let hostname = rewrites.into_iter().flatten().find_map(|rewrite| rewrite.hostname.as_deref());
+    let forwarded = Forwarded {
+        path,
+        host: hostname.map_or(view.head.host.of(view.buf), str::as_bytes),
+        original_host: view.head.host.of(view.buf),
+        peer: client.peer_text.as_bytes(),
+        port: port.number,
+        edits: [&rule.filters.request, &candidate.filters.request],
+    };
+    let mut out = worker.scratch.take();
+    write_request(worker, &mut out, view.buf, view.head, &forwarded);
+    let mut n_taken = 0;
+    match request.body {
+        Body::Length(length) if length > 0 => {
+            let n_body = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
+            if n_body as u64 == length && n_body <= INLINE_BODY_BYTES {
+                out.extend_from_slice(&rest[..n_body]);
+                request.is_complete = true;
+                n_taken = n_body;
+            }
+        }
+        Body::Length(_) | Body::None => request.is_complete = true,
+        Body::Chunked | Body::UntilClose => {}
+    }
+    worker.scratch.give(edited);
+    request.head = out;
+    n_taken
+}
+
+/// The path for the back end, through the first edit that there is.
+fn rewritten_path<'a>(
+    edits: &[&Option<&PathEdit>],
+    prefix: Option<&str>,
+    path: &'a [u8],
+    edited: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    match edits.iter().find_map(|edit| **edit) {
+        Some(path_edit) => {
+            edit::path(path, prefix, path_edit, edited);
+            edited
+        }
+        None => path,
+    }
+}
+
+fn end_answer(end: &FilterEnd, port: &PortTables, prefix: Option<&str>, view: &View<'_>) -> Answer {
+    match end {
+        FilterEnd::Fail { status, cause } => {
+            Answer { status: *status, cause: Cause::Configured(Arc::clone(cause)), location: None }
+        }
+        FilterEnd::Redirect(redirect) => {
+            let mut location = Vec::with_capacity(256);
+            let query = (!view.query.is_empty()).then_some(view.query);
+            edit::location(redirect, "http", view.host, port.number, view.path, query, prefix, &mut location);
+            Answer { status: redirect.status, cause: Cause::Known("redirect"), location: Some(location) }
+        }
+    }
+}
+
+fn blank(worker: &Worker, port: usize) -> Request {
+    let tables: Rc<LocalTables> = worker.tables();
+    Request {
+        tables,
+        port,
+        target: None,
+        candidate: None,
+        listener: None,
+        method: Method::Other,
+        version: Version::Http11,
+        keep_alive: true,
+        body: Body::None,
+        upgrade: false,
+        outcome: Outcome::Answer(Answer::new(400, "bad_request")),
+        head: Vec::new(),
+        is_complete: false,
+        started: clock::now(),
+        deadline: None,
+        log: None,
+    }
+}
+
+// === impl View ===
+
+impl RequestView for View<'_> {
+    fn host(&self) -> &[u8] {
+        self.host
+    }
+
+    fn method(&self) -> &[u8] {
+        self.head.method.of(self.buf)
+    }
+
+    fn path(&self) -> &[u8] {
+        self.path
+    }
+
+    fn query(&self) -> &[u8] {
+        self.query
+    }
+
+    fn header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        for field in &self.head.fields {
+            if field.known != Known::Underscored
+                && field.name.of(self.buf).eq_ignore_ascii_case(name.as_bytes())
+            {
+                each(field.value.of(self.buf));
+            }
+        }
+    }
+}
+
+/// Largest body that is sent in one piece with its head.
+const INLINE_BODY_BYTES: usize = 16 * 1024;

@@ -1,0 +1,329 @@
+//! A request on its way: choice of an endpoint, connection, attempts, and the error answer if all fail.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use igw_crds::snapshot::Settings;
+use igw_h1::Limits;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Worker;
+use super::client::Client;
+use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
+use super::request::{Answer, Request, RequestEnd};
+use super::stream::Stream;
+use crate::clock;
+use crate::upstream::endpoint::Address;
+use crate::upstream::local::{Lease, LocalBackend, PickError, Picked, Ticket};
+
+/// How forwarding ended.
+pub(crate) enum Forwarded {
+    /// The client has its answer.
+    Answered(End),
+    /// The connection is a tunnel between the client and this endpoint.
+    Tunnel(Lease, End),
+    /// No byte of an answer has left; the gateway answers.
+    Failed(Answer, End),
+    /// Something went wrong inside the answer, or the client is gone: the connection ends.
+    Broken(Failure, End),
+}
+
+/// Facts for counters and logs.
+#[derive(Default)]
+pub(crate) struct End {
+    pub(crate) progress: Progress,
+    pub(crate) endpoint: Option<Picked>,
+    pub(crate) n_retries: u32,
+    pub(crate) connected_ms: Option<u64>,
+}
+
+/// Why no connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConnectFailure {
+    Refused,
+    Timeout,
+    /// The machine has no port or descriptor left: the endpoint is not to blame.
+    Exhausted,
+    RequestTimeout,
+}
+
+/// Forwards `request` to an endpoint of `local`.
+pub(crate) async fn forward(
+    worker: &Rc<Worker>,
+    client: &mut Client,
+    request: &Request,
+    local: &Rc<LocalBackend>,
+    settings: &Settings,
+    head_limits: &Limits,
+) -> Forwarded {
+    let mut end = End::default();
+    let mut tried = [0_u64; ATTEMPTS_MAX as usize];
+    let mut wants_fresh = request.method == super::request::Method::Other;
+    local.earn_retry();
+    loop {
+        let tried_now = &tried[..end.n_retries as usize];
+        let picked = match local.pick(&worker.random, tried_now) {
+            Ok(picked) => picked,
+            Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
+            Err(PickError::Saturated) => match wait_for_room(worker, client, request, local, tried_now).await
+            {
+                Some(picked) => picked,
+                None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
+            },
+        };
+        let lease = match lease(worker, client, request, local, &picked, settings, wants_fresh).await {
+            Ok(lease) => lease,
+            Err(failure) => {
+                if failure != ConnectFailure::Exhausted && failure != ConnectFailure::RequestTimeout {
+                    note_failure(worker, local, &picked);
+                }
+                let may_retry = failure != ConnectFailure::RequestTimeout
+                    && end.n_retries + 1 < ATTEMPTS_MAX
+                    && local.spend_retry();
+                if may_retry {
+                    tried[end.n_retries as usize] = picked.endpoint().id;
+                    end.n_retries += 1;
+                    continue;
+                }
+                end.endpoint = Some(picked);
+                return Forwarded::Failed(connect_answer(failure), end);
+            }
+        };
+        end.endpoint = Some(picked.clone());
+        if request.log.is_some() {
+            end.connected_ms = Some(elapsed_ms(request));
+        }
+        let was_reused = lease.reused;
+        let (outcome, lease) = attempt(worker, client, request, lease, settings, head_limits, &mut end).await;
+        let failure = match outcome {
+            Ok(()) => {
+                picked.endpoint().succeeded();
+                if end.progress.is_tunnel {
+                    return Forwarded::Tunnel(lease, end);
+                }
+                if end.progress.upstream_reusable {
+                    lease.release(worker.wheel.now());
+                }
+                return Forwarded::Answered(end);
+            }
+            Err(failure) => failure,
+        };
+        drop(lease);
+        // A kept connection that its server closed says nothing about the server.
+        let is_stale = was_reused && failure == Failure::NoAnswer;
+        if !is_stale && failure.blames_endpoint() {
+            note_failure(worker, local, &picked);
+        }
+        let nothing_lost = !end.progress.is_consumed
+            && failure == Failure::NoAnswer
+            && (!end.progress.is_sent || request.is_repeatable());
+        if nothing_lost && is_stale && !wants_fresh {
+            wants_fresh = true;
+            continue;
+        }
+        if nothing_lost && end.n_retries + 1 < ATTEMPTS_MAX && local.spend_retry() {
+            tried[end.n_retries as usize] = picked.endpoint().id;
+            end.n_retries += 1;
+            continue;
+        }
+        if end.progress.is_answered {
+            return Forwarded::Broken(failure, end);
+        }
+        return match failure_answer(failure) {
+            Some(answer) => Forwarded::Failed(answer, end),
+            None => Forwarded::Broken(failure, end),
+        };
+    }
+}
+
+async fn attempt(
+    worker: &Rc<Worker>,
+    client: &mut Client,
+    request: &Request,
+    mut lease: Lease,
+    settings: &Settings,
+    head_limits: &Limits,
+    end: &mut End,
+) -> (Result<(), Failure>, Lease) {
+    let limits = attempt_limits(request, settings);
+    let mut exchange = Exchange::new(worker, client, &mut lease.stream, request, limits, head_limits);
+    let outcome = poll_fn(|cx| exchange.poll(cx)).await;
+    end.progress = exchange.close();
+    (outcome, lease)
+}
+
+fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
+    let limit = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
+    let of_rule = request.target_tables().and_then(|target| target.rule.backend_timeout_ms);
+    AttemptLimits {
+        answer: limit(of_rule.unwrap_or(settings.backend_timeout_ms)),
+        idle: limit(settings.backend_idle_ms),
+        client_stall: limit(settings.body_grace_ms),
+        body_min_rate: settings.body_min_rate,
+    }
+}
+
+/// A connection to the endpoint: an idle one, or a new one.
+async fn lease(
+    worker: &Rc<Worker>,
+    client: &Client,
+    request: &Request,
+    local: &Rc<LocalBackend>,
+    picked: &Picked,
+    settings: &Settings,
+    wants_fresh: bool,
+) -> Result<Lease, ConnectFailure> {
+    let max_idle_ms = match wants_fresh {
+        // A request that must not be sent twice takes a connection only while it is surely warm.
+        true => picked.set().connections.idle_ms.min(FRESH_IDLE_MS),
+        false => picked.set().connections.idle_ms,
+    };
+    let now = worker.wheel.now();
+    let kept = poll_fn(|cx| Poll::Ready(local.checkout(picked, now, max_idle_ms, cx))).await;
+    if let Some(lease) = kept {
+        return Ok(lease);
+    }
+    let ticket: Ticket = local.ticket(picked.clone());
+    let limit = Duration::from_millis(settings.connect_timeout_ms);
+    let own = worker.wheel.after(limit);
+    client.timer.set(super::timer::Tick::earlier(own, request.deadline));
+    let mut connecting = pin!(connect(&picked.endpoint().address));
+    let connected = poll_fn(|cx| {
+        if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(Some(connected));
+        }
+        if client.timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await;
+    match connected {
+        Some(Ok(stream)) => Ok(Lease::new(stream, ticket)),
+        Some(Err(error)) => Err(match error.kind() {
+            io::ErrorKind::TimedOut => ConnectFailure::Timeout,
+            io::ErrorKind::AddrNotAvailable => ConnectFailure::Exhausted,
+            _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => ConnectFailure::Exhausted,
+            _ => ConnectFailure::Refused,
+        }),
+        None if request.deadline.is_some_and(|deadline| deadline <= worker.wheel.now()) => {
+            Err(ConnectFailure::RequestTimeout)
+        }
+        None => Err(ConnectFailure::Timeout),
+    }
+}
+
+async fn connect(address: &Address) -> io::Result<Stream> {
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+    }
+}
+
+/// Waits in the queue of the back end; `None` if the queue is full or the wait too long.
+async fn wait_for_room(
+    worker: &Rc<Worker>,
+    client: &Client,
+    request: &Request,
+    local: &Rc<LocalBackend>,
+    tried: &[u64],
+) -> Option<Picked> {
+    if !local.join_queue() {
+        return None;
+    }
+    let limit = Duration::from_millis(local.set().shared.connections.queue_timeout_ms);
+    client.timer.set(super::timer::Tick::earlier(worker.wheel.after(limit), request.deadline));
+    let picked = poll_fn(|cx| match local.poll_pick(&worker.random, tried, cx) {
+        Poll::Ready(picked) => Poll::Ready(picked.ok()),
+        Poll::Pending if client.timer.poll_expired(cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    local.leave_queue();
+    picked
+}
+
+fn note_failure(worker: &Worker, local: &LocalBackend, picked: &Picked) {
+    let endpoint = picked.endpoint();
+    if endpoint.failed(worker.index, clock::now_ms(), picked.set().passive.as_ref()) {
+        local.shared.ask_ejection(endpoint);
+    }
+}
+
+fn connect_answer(failure: ConnectFailure) -> Answer {
+    match failure {
+        ConnectFailure::Refused => Answer::new(502, "connect_refused"),
+        ConnectFailure::Timeout => Answer::new(504, "connect_timeout"),
+        ConnectFailure::Exhausted => Answer::new(503, "no_connection"),
+        ConnectFailure::RequestTimeout => Answer::new(504, "request_timeout"),
+    }
+}
+
+/// The answer for a failure before any byte of one; `None` if nobody is there to read it.
+fn failure_answer(failure: Failure) -> Option<Answer> {
+    match failure {
+        Failure::NoAnswer | Failure::Truncated => Some(Answer::new(502, "upstream_reset")),
+        Failure::Protocol => Some(Answer::new(502, "upstream_protocol")),
+        Failure::BackendTimeout => Some(Answer::new(504, "backend_timeout")),
+        Failure::RequestTimeout => Some(Answer::new(504, "request_timeout")),
+        Failure::SlowBody => Some(Answer::new(408, "body_timeout")),
+        Failure::BadBody => Some(Answer::new(400, "bad_request")),
+        Failure::ClientStalled | Failure::ClientGone => None,
+    }
+}
+
+pub(crate) fn elapsed_ms(request: &Request) -> u64 {
+    u64::try_from(clock::now().saturating_duration_since(request.started).as_millis()).unwrap_or(u64::MAX)
+}
+
+// === impl End ===
+
+impl End {
+    /// Facts in the form of counters and logs.
+    pub(crate) fn facts<'a>(&'a self, status: u16, cause: Option<&'a str>) -> RequestEnd<'a> {
+        RequestEnd {
+            status,
+            cause,
+            endpoint: self.endpoint.as_ref().map(|picked| picked.endpoint().name.as_str()),
+            bytes_in: self.progress.bytes_in,
+            bytes_out: self.progress.bytes_out,
+            n_retries: self.n_retries,
+            connected_ms: self.connected_ms,
+            answered_ms: self.progress.answered_ms,
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn blames_endpoint(self) -> bool {
+        matches!(self, Self::NoAnswer | Self::Truncated | Self::Protocol | Self::BackendTimeout)
+    }
+
+    /// Cause token of an answer that broke off.
+    pub(crate) fn cause(self) -> &'static str {
+        match self {
+            Self::NoAnswer | Self::Truncated => "upstream_reset",
+            Self::Protocol => "upstream_protocol",
+            Self::BackendTimeout => "backend_timeout",
+            Self::RequestTimeout => "request_timeout",
+            Self::SlowBody => "body_timeout",
+            Self::BadBody => "bad_request",
+            Self::ClientStalled => "client_stalled",
+            Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// First try and at most two more.
+const ATTEMPTS_MAX: u32 = 3;
+/// A connection idle for longer is not used for a request that must not be sent twice, in milliseconds.
+const FRESH_IDLE_MS: u64 = 5_000;
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;

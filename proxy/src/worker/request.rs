@@ -1,0 +1,172 @@
+//! One request between its head and its end: what was decided, and what the answer needs of it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use igw_h1::{Body, Version};
+
+use super::timer::Tick;
+use super::{LocalTables, Worker};
+use crate::log::LogDraft;
+use crate::metrics::series::Series;
+use crate::tables::{Filters, PortTables, TargetTables};
+use crate::upstream::local::LocalBackend;
+
+/// A request whose head was understood or refused.
+pub(crate) struct Request {
+    pub(crate) tables: Rc<LocalTables>,
+    /// Port number; `None` once the port is configured no more.
+    pub(crate) port: usize,
+    pub(crate) target: Option<usize>,
+    /// Index of the chosen backendRef.
+    pub(crate) candidate: Option<usize>,
+    /// Listener that had no route.
+    pub(crate) listener: Option<usize>,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) keep_alive: bool,
+    pub(crate) body: Body,
+    /// The client asked for another protocol.
+    pub(crate) upgrade: bool,
+    pub(crate) outcome: Outcome,
+    /// Head for the back end, with the body where all of it came with the head.
+    pub(crate) head: Vec<u8>,
+    /// `head` holds the whole body.
+    pub(crate) is_complete: bool,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Option<Tick>,
+    pub(crate) log: Option<Box<LogDraft>>,
+}
+
+/// What the engine must know of a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Head,
+    /// GET or OPTIONS.
+    Safe,
+    Other,
+}
+
+/// What is done with a request.
+pub(crate) enum Outcome {
+    Forward(Rc<LocalBackend>),
+    Answer(Answer),
+}
+
+/// An answer of the gateway itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) cause: Cause,
+    pub(crate) location: Option<Vec<u8>>,
+}
+
+/// A cause token.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    Known(&'static str),
+    Configured(Arc<str>),
+}
+
+// === impl Request ===
+
+impl Request {
+    pub(crate) fn port_tables(&self) -> Option<&PortTables> {
+        self.tables.shared.ports.get(self.port).and_then(Option::as_deref)
+    }
+
+    pub(crate) fn target_tables(&self) -> Option<&TargetTables> {
+        self.target.and_then(|target| self.port_tables()?.targets.get(target))
+    }
+
+    /// Filters of the chosen backendRef.
+    pub(crate) fn candidate_filters(&self) -> Option<&Filters> {
+        let target = self.target_tables()?;
+        match &target.rule.action {
+            crate::tables::ActionTables::Forward(candidates) => {
+                candidates.get(self.candidate?).map(|candidate| &candidate.filters)
+            }
+            crate::tables::ActionTables::Respond { .. } => None,
+        }
+    }
+
+    /// The counters of this request.
+    pub(crate) fn series(&self) -> Option<&Arc<Series>> {
+        if let Some(target) = self.target_tables() {
+            return match self.candidate {
+                Some(candidate) => target.series.get(candidate),
+                None => target.series.last(),
+            };
+        }
+        let port = self.port_tables()?;
+        match self.listener {
+            Some(listener) => port.unrouted.get(listener),
+            None => port.unrouted.last(),
+        }
+    }
+
+    /// A request without a byte of answer may be sent again.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.method != Method::Other && (self.body == Body::None || self.is_complete)
+    }
+
+    /// Counts and logs the request; `status` 0 stands for no answer.
+    pub(crate) fn finish(mut self, worker: &Worker, end: RequestEnd<'_>) {
+        let duration = crate::clock::now().saturating_duration_since(self.started);
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        if let Some(series) = self.series() {
+            series.count(worker.index, end.status, duration_us);
+        }
+        if let Some(draft) = self.log.take() {
+            worker.log_request(&self, *draft, duration, &end);
+        }
+        worker.scratch.give(std::mem::take(&mut self.head));
+    }
+}
+
+/// How a request ended.
+#[derive(Default)]
+pub(crate) struct RequestEnd<'a> {
+    pub(crate) status: u16,
+    pub(crate) cause: Option<&'a str>,
+    pub(crate) endpoint: Option<&'a str>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) n_retries: u32,
+    /// Time from the start to the connection to the endpoint, in milliseconds.
+    pub(crate) connected_ms: Option<u64>,
+    /// Time from the start to the head of the answer, in milliseconds.
+    pub(crate) answered_ms: Option<u64>,
+}
+
+// === impl Method ===
+
+impl Method {
+    pub(crate) fn new(token: &[u8]) -> Self {
+        match token {
+            b"HEAD" => Self::Head,
+            b"GET" | b"OPTIONS" => Self::Safe,
+            _ => Self::Other,
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(crate) fn new(status: u16, cause: &'static str) -> Self {
+        Self { status, cause: Cause::Known(cause), location: None }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Known(cause) => cause,
+            Self::Configured(cause) => cause,
+        }
+    }
+}

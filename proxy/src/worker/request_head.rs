@@ -1,0 +1,157 @@
+//! Writes the head of the request to the back end. Always from the parsed form, never raw bytes.
+
+use std::io::Write;
+
+use igw_crds::snapshot::HeaderEdit;
+use igw_h1::{Body, Known, RequestHead};
+
+use super::Worker;
+
+/// What the gateway says about the request besides its fields.
+pub(crate) struct Forwarded<'a> {
+    /// Path after normalisation and rewrite.
+    pub(crate) path: &'a [u8],
+    /// Host for the back end.
+    pub(crate) host: &'a [u8],
+    /// Host that the client asked for.
+    pub(crate) original_host: &'a [u8],
+    /// Address of the client.
+    pub(crate) peer: &'a [u8],
+    /// Port of the listener.
+    pub(crate) port: u16,
+    /// Header edits of the rule, then of the backendRef.
+    pub(crate) edits: [&'a [HeaderEdit]; 2],
+}
+
+/// Appends the head to `out`.
+pub(crate) fn write_request(
+    worker: &Worker,
+    out: &mut Vec<u8>,
+    buf: &[u8],
+    head: &RequestHead,
+    forwarded: &Forwarded<'_>,
+) {
+    out.extend_from_slice(head.method.of(buf));
+    out.push(b' ');
+    out.extend_from_slice(forwarded.path);
+    if let Some(query) = head.target.query {
+        out.push(b'?');
+        out.extend_from_slice(query.of(buf));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    field(out, b"host", forwarded.host);
+    let mut id = [0; 36];
+    worker.request_id(&mut id);
+    let mut port = [0; 5];
+    let port = decimal(&mut port, forwarded.port);
+    let identity: [(&[u8], &[u8]); 5] = [
+        (b"x-forwarded-for", forwarded.peer),
+        (b"x-forwarded-proto", b"http"),
+        (b"x-forwarded-host", forwarded.original_host),
+        (b"x-forwarded-port", port),
+        (b"x-request-id", &id),
+    ];
+    if forwarded.edits.iter().all(|edits| edits.is_empty()) {
+        for entry in &head.fields {
+            if is_forwarded(entry.known, entry.hop_by_hop) {
+                field(out, entry.name.of(buf), entry.value.of(buf));
+            }
+        }
+        for (name, value) in identity {
+            field(out, name, value);
+        }
+    } else {
+        let mut list = worker.scratch.headers();
+        list.clear();
+        for entry in &head.fields {
+            if is_forwarded(entry.known, entry.hop_by_hop) {
+                list.push(entry.name.of(buf), entry.value.of(buf));
+            }
+        }
+        for (name, value) in identity {
+            list.push(name, value);
+        }
+        for edit in forwarded.edits.into_iter().flatten() {
+            list.apply(edit);
+        }
+        for (name, value) in list.iter().filter(|(name, _)| !is_framing(name)) {
+            field(out, name, value);
+        }
+    }
+    match head.body {
+        Body::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{length}");
+            out.extend_from_slice(b"\r\n");
+        }
+        Body::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Body::None | Body::UntilClose => {}
+    }
+    if head.expect_continue {
+        out.extend_from_slice(b"expect: 100-continue\r\n");
+    }
+    match head.upgrade {
+        Some(upgrade) => {
+            field(out, b"connection", b"upgrade");
+            field(out, b"upgrade", upgrade.of(buf));
+        }
+        None if head.te_trailers => out.extend_from_slice(b"connection: te\r\nte: trailers\r\n"),
+        None => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends one field.
+pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Fields that frame or route a message are written by the engine alone, whatever an edit says.
+pub(crate) fn is_framing(name: &[u8]) -> bool {
+    const FRAMING: [&[u8]; 6] =
+        [b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"te"];
+    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// What the client says about itself is not believed; the gateway says it anew.
+fn is_forwarded(known: Known, hop_by_hop: bool) -> bool {
+    !hop_by_hop
+        && !matches!(
+            known,
+            Known::Host
+                | Known::Connection
+                | Known::ContentLength
+                | Known::TransferEncoding
+                | Known::KeepAlive
+                | Known::ProxyConnection
+                | Known::Te
+                | Known::Upgrade
+                | Known::Expect
+                | Known::Forwarded
+                | Known::XForwardedFor
+                | Known::XForwardedProto
+                | Known::XForwardedHost
+                | Known::XForwardedPort
+                | Known::XRealIp
+                | Known::XRequestId
+                | Known::Proxy
+                | Known::Underscored
+        )
+}
+
+fn decimal(digits: &mut [u8; 5], mut value: u16) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return &digits[start..];
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The thread of a worker: its runtime, its listeners, its clock.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, LocalSet};
+use tracing::{error, warn};
+
+use super::Worker;
+use super::connection::serve;
+use super::timer::TICK;
+use crate::log::LogSink;
+use crate::shared::{Phase, Shared};
+
+/// What the control thread tells a worker.
+pub(crate) enum Command {
+    /// Accept connections on this socket for the port number.
+    Listen { address: SocketAddr, port: usize, socket: StdTcpListener },
+    /// Connections on the address now belong to another port number.
+    Assign { address: SocketAddr, port: usize },
+    /// Take what waits in the socket and close it.
+    Close { address: SocketAddr },
+    /// Look at the phase of the process again.
+    Phase,
+}
+
+/// Control thread's side of a worker.
+pub(crate) struct WorkerThread {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// One accepting task.
+struct Acceptor {
+    port: Rc<std::cell::Cell<usize>>,
+    task: JoinHandle<()>,
+    socket: Rc<TcpListener>,
+}
+
+// === impl WorkerThread ===
+
+impl WorkerThread {
+    /// Starts worker `index`.
+    ///
+    /// # Errors
+    /// Fails if the machine has no room for a thread or a runtime.
+    pub(crate) fn start(index: usize, shared: Arc<Shared>, log: LogSink) -> io::Result<Self> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, run(index, shared, log, inbox));
+            // Connections that outlived the drain end here.
+            drop(local);
+        })?;
+        Ok(Self { commands, thread })
+    }
+
+    /// Waits for the thread's end, after [`Phase::Ended`].
+    pub(crate) fn join(self) {
+        drop(self.commands);
+        if self.thread.join().is_err() {
+            error!("worker thread panicked");
+        }
+    }
+}
+
+/// Runs until the phase is [`Phase::Ended`]. Arms of the loop: a command, a tick of the clock.
+async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    let worker = Worker::new(index, Arc::clone(&shared), log);
+    let acceptors: RefCell<HashMap<SocketAddr, Acceptor>> = RefCell::new(HashMap::new());
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut n_ticks: u32 = 0;
+    loop {
+        tokio::select! {
+            command = inbox.recv() => match command {
+                None => return,
+                Some(Command::Listen { address, port, socket }) => {
+                    match TcpListener::from_std(socket) {
+                        Ok(socket) => {
+                            let acceptor = Acceptor::start(&worker, socket, port);
+                            if let Some(old) = acceptors.borrow_mut().insert(address, acceptor) {
+                                old.task.abort();
+                            }
+                        }
+                        Err(error) => error!(%address, %error, "listener not registered"),
+                    }
+                }
+                Some(Command::Assign { address, port }) => {
+                    if let Some(acceptor) = acceptors.borrow().get(&address) {
+                        acceptor.port.set(port);
+                    }
+                }
+                Some(Command::Close { address }) => {
+                    if let Some(acceptor) = acceptors.borrow_mut().remove(&address) {
+                        acceptor.close(&worker);
+                    }
+                }
+                Some(Command::Phase) => {
+                    if shared.phase() >= Phase::Draining {
+                        for (_, acceptor) in acceptors.borrow_mut().drain() {
+                            acceptor.close(&worker);
+                        }
+                    }
+                    worker.wheel.wake_all();
+                    if shared.phase() == Phase::Ended {
+                        return;
+                    }
+                }
+            },
+            _ = ticks.tick() => {
+                worker.wheel.advance(crate::clock::now());
+                worker.log.flush();
+                n_ticks = n_ticks.wrapping_add(1);
+                if n_ticks % PRUNE_TICKS == 0 {
+                    worker.prune();
+                }
+            }
+        }
+    }
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    fn start(worker: &Rc<Worker>, socket: TcpListener, port: usize) -> Self {
+        let port = Rc::new(std::cell::Cell::new(port));
+        let socket = Rc::new(socket);
+        let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&socket), Rc::clone(&port)));
+        Self { port, task, socket }
+    }
+
+    /// Serves what already waits in the backlog, then closes the socket.
+    fn close(self, worker: &Rc<Worker>) {
+        self.task.abort();
+        let waker = std::task::Waker::noop();
+        let mut cx = std::task::Context::from_waker(waker);
+        while let std::task::Poll::Ready(Ok((stream, peer))) = self.socket.poll_accept(&mut cx) {
+            start(worker, stream, peer, self.port.get());
+        }
+    }
+}
+
+/// Accepts until aborted.
+async fn accept(worker: Rc<Worker>, socket: Rc<TcpListener>, port: Rc<std::cell::Cell<usize>>) {
+    loop {
+        if !worker.shared.has_room() {
+            // Full: let the backlog wait until connections end.
+            tokio::time::sleep(FULL_PAUSE).await;
+            continue;
+        }
+        match socket.accept().await {
+            Ok((stream, peer)) => start(&worker, stream, peer, port.get()),
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                warn!(%error, "accept failed");
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) {
+    let limit = worker
+        .tables()
+        .shared
+        .ports
+        .get(port)
+        .and_then(Option::as_ref)
+        .map_or(0, |port| port.settings.connections_per_source);
+    let Some(admission) = worker.shared.admit(peer.ip(), limit) else { return };
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        serve(worker, stream, peer, port).await;
+        drop(admission);
+    });
+}
+
+/// True for errors of one connection that ended while it waited.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Pause of accepting while the process is full.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+/// Ticks between two looks at idle connections.
+const PRUNE_TICKS: u32 = 40;
