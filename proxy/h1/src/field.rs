@@ -1,248 +1,193 @@
-//! Fields of a head, by offset, with what the engine must know of each.
+//! One field of a head or trailer section, and the names that the gateway itself has a use for.
 
-/// A range of the buffer that was parsed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    /// First byte.
-    pub start: u32,
-    /// Behind the last byte.
-    pub end: u32,
-}
+use crate::byte_set::ByteSet;
+use crate::span::Span;
 
-/// One field.
+/// One field line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Name as it was sent.
+    /// Name as received; a token.
     pub name: Span,
-    /// Value without surrounding whitespace.
+    /// Value without the white space around it.
     pub value: Span,
-    /// Which name it is.
+    /// What the name means to the gateway.
     pub known: Known,
-    /// It ends with this connection (RFC 9110 section 7.6.1): a hop-by-hop name, or named by `Connection`.
+    /// Whether the field is for this connection alone and must not be forwarded: by its name, or because the
+    /// Connection field lists it.
     pub hop_by_hop: bool,
 }
 
-/// Names that mean something to a gateway.
+/// Names that the gateway has a use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Known {
-    /// Any other name.
+    /// Any name not listed here.
     Other,
+    /// `Host`
+    Host,
     /// `Connection`
     Connection,
     /// `Content-Length`
     ContentLength,
-    /// `Date`
-    Date,
-    /// `Expect`
-    Expect,
-    /// `Forwarded`
-    Forwarded,
-    /// `Host`
-    Host,
+    /// `Transfer-Encoding`
+    TransferEncoding,
     /// `Keep-Alive`
     KeepAlive,
-    /// `Location`
-    Location,
-    /// `Proxy`
-    Proxy,
+    /// `Proxy-Connection`
+    ProxyConnection,
     /// `Proxy-Authenticate`
     ProxyAuthenticate,
     /// `Proxy-Authorization`
     ProxyAuthorization,
-    /// `Proxy-Connection`
-    ProxyConnection,
-    /// `Server`
-    Server,
+    /// `Proxy`, which CGI programs mistake for the environment variable `HTTP_PROXY`
+    Proxy,
     /// `TE`
     Te,
     /// `Trailer`
     Trailer,
-    /// `Transfer-Encoding`
-    TransferEncoding,
-    /// A name with `_`, which some servers read as `-`
-    Underscored,
     /// `Upgrade`
     Upgrade,
-    /// `Via`
-    Via,
+    /// `HTTP2-Settings`
+    Http2Settings,
+    /// `Expect`
+    Expect,
+    /// `Forwarded`
+    Forwarded,
     /// `X-Forwarded-For`
     XForwardedFor,
+    /// `X-Forwarded-Proto`
+    XForwardedProto,
     /// `X-Forwarded-Host`
     XForwardedHost,
     /// `X-Forwarded-Port`
     XForwardedPort,
-    /// `X-Forwarded-Proto`
-    XForwardedProto,
+    /// Any other name that begins with `X-Forwarded-`
+    XForwardedOther,
     /// `X-Real-IP`
     XRealIp,
-    /// `X-Request-Id`
+    /// `X-Request-ID`
     XRequestId,
-}
-
-// === impl Span ===
-
-impl Span {
-    /// The bytes, empty if the span does not lie in `buf`.
-    #[must_use]
-    pub fn of(self, buf: &[u8]) -> &[u8] {
-        buf.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
-
-    /// Number of bytes.
-    #[must_use]
-    pub fn len(self) -> usize {
-        self.end.saturating_sub(self.start) as usize
-    }
-
-    /// True if there are none.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-
-    /// Where `part`, a slice of `buf`, lies in it.
-    pub(crate) fn within(buf: &[u8], part: &[u8]) -> Self {
-        let start = (part.as_ptr() as usize).wrapping_sub(buf.as_ptr() as usize);
-        Self::new(start, start.wrapping_add(part.len()))
-    }
-
-    pub(crate) fn new(start: usize, end: usize) -> Self {
-        // Heads are bounded far below 4 GiB; what does not fit becomes an empty span.
-        match (u32::try_from(start), u32::try_from(end)) {
-            (Ok(start), Ok(end)) => Self { start, end },
-            _ => Self::default(),
-        }
-    }
+    /// `Via`
+    Via,
+    /// `Date`
+    Date,
+    /// `Server`
+    Server,
+    /// `Location`
+    Location,
+    /// `Cookie`
+    Cookie,
+    /// `Set-Cookie`
+    SetCookie,
+    /// `Authorization`
+    Authorization,
+    /// Any name with an underscore, which many back ends mistake for the name with a hyphen in its place
+    Underscored,
 }
 
 // === impl Known ===
 
 impl Known {
-    /// Classifies a name, without case.
-    pub(crate) fn of(name: &[u8]) -> Self {
-        let candidates: &[(&[u8], Known)] = match name.len() {
-            2 => &[(b"te", Known::Te)],
-            3 => &[(b"via", Known::Via)],
-            4 => &[(b"host", Known::Host), (b"date", Known::Date)],
-            5 => &[(b"proxy", Known::Proxy)],
-            6 => &[(b"expect", Known::Expect), (b"server", Known::Server)],
-            7 => &[(b"upgrade", Known::Upgrade), (b"trailer", Known::Trailer)],
-            8 => &[(b"location", Known::Location)],
-            9 => &[(b"x-real-ip", Known::XRealIp), (b"forwarded", Known::Forwarded)],
-            10 => &[(b"connection", Known::Connection), (b"keep-alive", Known::KeepAlive)],
-            12 => &[(b"x-request-id", Known::XRequestId)],
-            14 => &[(b"content-length", Known::ContentLength)],
-            15 => &[(b"x-forwarded-for", Known::XForwardedFor)],
-            16 => &[
-                (b"x-forwarded-host", Known::XForwardedHost),
-                (b"x-forwarded-port", Known::XForwardedPort),
-                (b"proxy-connection", Known::ProxyConnection),
-            ],
-            17 => &[
-                (b"transfer-encoding", Known::TransferEncoding),
-                (b"x-forwarded-proto", Known::XForwardedProto),
-            ],
-            18 => &[(b"proxy-authenticate", Known::ProxyAuthenticate)],
-            19 => &[(b"proxy-authorization", Known::ProxyAuthorization)],
-            _ => &[],
-        };
-        for (known_name, known) in candidates {
-            if name.eq_ignore_ascii_case(known_name) {
-                return *known;
+    /// Classifies a field name, whatever its case.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        let candidate = match (name.len(), name.first().map(u8::to_ascii_lowercase)) {
+            (2, Some(b't')) => Some((b"te".as_slice(), Self::Te)),
+            (3, Some(b'v')) => Some((b"via".as_slice(), Self::Via)),
+            (4, Some(b'h')) => Some((b"host".as_slice(), Self::Host)),
+            (4, Some(b'd')) => Some((b"date".as_slice(), Self::Date)),
+            (5, Some(b'p')) => Some((b"proxy".as_slice(), Self::Proxy)),
+            (6, Some(b'e')) => Some((b"expect".as_slice(), Self::Expect)),
+            (6, Some(b'c')) => Some((b"cookie".as_slice(), Self::Cookie)),
+            (6, Some(b's')) => Some((b"server".as_slice(), Self::Server)),
+            (7, Some(b't')) => Some((b"trailer".as_slice(), Self::Trailer)),
+            (7, Some(b'u')) => Some((b"upgrade".as_slice(), Self::Upgrade)),
+            (8, Some(b'l')) => Some((b"location".as_slice(), Self::Location)),
+            (9, Some(b'f')) => Some((b"forwarded".as_slice(), Self::Forwarded)),
+            (9, Some(b'x')) => Some((b"x-real-ip".as_slice(), Self::XRealIp)),
+            (10, Some(b'c')) => Some((b"connection".as_slice(), Self::Connection)),
+            (10, Some(b'k')) => Some((b"keep-alive".as_slice(), Self::KeepAlive)),
+            (10, Some(b's')) => Some((b"set-cookie".as_slice(), Self::SetCookie)),
+            (12, Some(b'x')) => Some((b"x-request-id".as_slice(), Self::XRequestId)),
+            (13, Some(b'a')) => Some((b"authorization".as_slice(), Self::Authorization)),
+            (14, Some(b'c')) => Some((b"content-length".as_slice(), Self::ContentLength)),
+            (14, Some(b'h')) => Some((b"http2-settings".as_slice(), Self::Http2Settings)),
+            (15, Some(b'x')) => Some((b"x-forwarded-for".as_slice(), Self::XForwardedFor)),
+            (16, Some(b'p')) => Some((b"proxy-connection".as_slice(), Self::ProxyConnection)),
+            (17, Some(b't')) => Some((b"transfer-encoding".as_slice(), Self::TransferEncoding)),
+            (17, Some(b'x')) => Some((b"x-forwarded-proto".as_slice(), Self::XForwardedProto)),
+            (18, Some(b'p')) => Some((b"proxy-authenticate".as_slice(), Self::ProxyAuthenticate)),
+            (19, Some(b'p')) => Some((b"proxy-authorization".as_slice(), Self::ProxyAuthorization)),
+            (16, Some(b'x')) if name.last().is_some_and(|last| last.eq_ignore_ascii_case(&b't')) => {
+                match name.get(12).map(u8::to_ascii_lowercase) {
+                    Some(b'h') => Some((b"x-forwarded-host".as_slice(), Self::XForwardedHost)),
+                    _ => Some((b"x-forwarded-port".as_slice(), Self::XForwardedPort)),
+                }
             }
+            _ => None,
+        };
+        match candidate {
+            Some((lower, known)) if name.eq_ignore_ascii_case(lower) => known,
+            _ if name.contains(&b'_') => Self::Underscored,
+            _ if begins_with(name, b"x-forwarded-") => Self::XForwardedOther,
+            _ => Self::Other,
         }
-        if name.contains(&b'_') { Known::Underscored } else { Known::Other }
     }
 
-    /// Fields that never pass a gateway.
-    pub(crate) fn is_hop_by_hop(self) -> bool {
+    /// Whether a field of this name is for one connection alone (RFC 9110 7.6.1).
+    #[inline]
+    #[must_use]
+    pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
-            Known::Connection
-                | Known::KeepAlive
-                | Known::ProxyConnection
-                | Known::ProxyAuthenticate
-                | Known::ProxyAuthorization
-                | Known::Te
-                | Known::TransferEncoding
-                | Known::Upgrade
+            Self::Connection
+                | Self::TransferEncoding
+                | Self::KeepAlive
+                | Self::ProxyConnection
+                | Self::ProxyAuthenticate
+                | Self::ProxyAuthorization
+                | Self::Te
+                | Self::Trailer
+                | Self::Upgrade
+                | Self::Http2Settings
         )
     }
 
-    /// Fields that `Connection` cannot take away: they frame or route the message.
-    pub(crate) fn is_protected(self) -> bool {
-        matches!(self, Known::Host | Known::ContentLength | Known::TransferEncoding)
+    /// Whether a Connection field may declare a field of this name to be for one connection alone. A name that
+    /// frames, routes or authenticates is not the sender's to take away.
+    #[inline]
+    pub(crate) fn is_optional(self) -> bool {
+        matches!(self, Self::Other | Self::Underscored)
     }
 }
 
-/// Marks the fields that a `Connection` field names.
-pub(crate) fn mark_named(buf: &[u8], fields: &mut [Field]) {
-    for index in 0..fields.len() {
-        let Some(field) = fields.get(index).copied().filter(|field| field.known == Known::Connection) else {
-            continue;
-        };
-        for option in field.value.of(buf).split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if option.is_empty()
-                || option.eq_ignore_ascii_case(b"close")
-                || option.eq_ignore_ascii_case(b"keep-alive")
-            {
-                continue;
-            }
-            for other in fields.iter_mut().filter(|other| !other.known.is_protected()) {
-                if other.name.of(buf).eq_ignore_ascii_case(option) {
-                    other.hop_by_hop = true;
-                }
-            }
-        }
+/// Whether `name` begins with `lower`, whatever its case.
+pub(crate) fn begins_with(name: &[u8], lower: &[u8]) -> bool {
+    name.get(..lower.len()).is_some_and(|start| start.eq_ignore_ascii_case(lower))
+}
+
+/// Whether a byte may be in a token (RFC 9110 5.6.2).
+#[inline]
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN_BYTES.has(byte)
+}
+
+/// Whether `bytes` are a token.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// The elements of a comma-separated list, without the white space around them; empty ones included.
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trimmed)
+}
+
+/// Without spaces and tabs at both ends.
+pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
     }
+    bytes
 }
 
-/// True if the token list `value` holds `token`.
-pub(crate) fn lists(value: &[u8], token: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token))
-}
-
-/// True if every line of a head that the tokenizer took ends with CR LF: it lets a lone LF pass, never a lone CR.
-pub(crate) fn lines_are_whole(head: &[u8]) -> bool {
-    let n_lf = head.iter().filter(|byte| **byte == b'\n').count();
-    let n_cr = head.iter().filter(|byte| **byte == b'\r').count();
-    n_lf == n_cr
-}
-
-/// Reads a Content-Length: 1*DIGIT, at most 2^63-1 (RFC 9110 section 8.6).
-pub(crate) fn content_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let mut length: u64 = 0;
-    for digit in value {
-        length = length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-    }
-    (length <= i64::MAX as u64).then_some(length)
-}
-
-/// What the framing fields of a message say.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct FramingFields {
-    pub(crate) n_lengths: u32,
-    pub(crate) length: Option<u64>,
-    pub(crate) n_codings: u32,
-    pub(crate) is_chunked: bool,
-}
-
-impl FramingFields {
-    pub(crate) fn take(&mut self, known: Known, value: &[u8]) {
-        match known {
-            Known::ContentLength => {
-                self.n_lengths += 1;
-                self.length = content_length(value);
-            }
-            Known::TransferEncoding => {
-                self.n_codings += 1;
-                self.is_chunked = value.eq_ignore_ascii_case(b"chunked");
-            }
-            _ => {}
-        }
-    }
-}
+static TOKEN_BYTES: ByteSet =
+    ByteSet::new(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");

@@ -1,78 +1,70 @@
-//! HTTP/1 heads and framing: strict, pure, without allocation in steady state.
+//! HTTP/1 heads and framing: pure, strict, fuzzed.
 //!
-//! One grammar and no option to relax it (RFC 9110, RFC 9112). What is ambiguous between two readers is
-//! refused, so that nobody behind this parser reads a message differently. `httparse` is the tokenizer; each
-//! rule it is lax about is checked here.
+//! Bytes go in, offsets come out. Nothing here reads a socket, owns a buffer of the message, or knows about routes.
+//! Heads are parsed into [`Span`]s over the caller's buffer and the vector of [`Field`]s is used again for the next
+//! head, so that parsing does not allocate in steady state.
 //!
-//! Invariants: no input panics; nothing is borrowed from a buffer (heads hold offsets and are used again);
-//! no socket, no clock, no configuration besides [`Limits`].
+//! Invariants:
+//! * One grammar and no option to relax it. What two parsers could read in two ways is refused: RFC 9112 where it is
+//!   strict, stricter where it leaves a choice (a message with both lengths, a repeated length, bare line feeds).
+//! * A prefix of a message is either partial or refused for the reason that the whole message is refused for. How a
+//!   message is cut into packets never changes what it means.
+//! * No input panics, and no input costs more than a small multiple of its bytes.
 
-mod chunked;
+#![warn(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
+
 pub mod encode;
+
+mod authority;
+mod byte_set;
+mod chunked;
+mod connection;
+mod error;
 mod field;
-mod host;
+mod framing;
+mod limits;
+mod line;
 mod request;
 mod response;
+mod section;
+mod span;
+mod target;
 mod trailers;
 
-pub use chunked::{ChunkError, ChunkEvent, ChunkedDecoder, Decoded};
-pub use field::{Field, Known, Span};
-pub use request::{RequestError, RequestHead, Target, TargetForm};
-pub use response::{RequestKind, ResponseError, ResponseHead};
+pub use chunked::{ChunkEvent, ChunkedDecoder, Decoded};
+pub use error::{ChunkError, FieldError, FramingError, RequestError, ResponseError, TrailerError};
+pub use field::{Field, Known};
+pub use framing::Body;
+pub use limits::Limits;
+pub use request::RequestHead;
+pub use response::{RequestKind, ResponseHead};
+pub use span::Span;
+pub use target::{Target, TargetForm};
 pub use trailers::parse_trailers;
 
-/// Bounds of a head.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a whole head. Default 65,536.
-    pub head_bytes: usize,
-    /// Fields of a head, at most [`FIELDS_MAX`]. Default 128.
-    pub head_fields: usize,
-    /// Bytes of the request line. Default 8,192.
-    pub line_bytes: usize,
-}
-
-/// HTTP version of a message.
+/// Version of a message. No other version gets past a parser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0.
+    /// HTTP/1.0
     Http10,
-    /// HTTP/1.1.
+    /// HTTP/1.1
     Http11,
 }
 
-/// How a body is framed (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// There is none.
-    None,
-    /// So many bytes.
-    Length(u64),
-    /// In chunks.
-    Chunked,
-    /// Up to the end of the connection; responses only.
-    UntilClose,
-}
-
-/// Result of parsing a buffer that may grow.
+/// How far a head has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// More bytes are needed.
+    /// The head is not complete; parse again with the same bytes and more behind them.
     Partial,
     /// The head is complete.
     Complete {
-        /// Bytes of the head, including the empty line.
+        /// Bytes of the head, its empty last line included; the body begins there.
         len: usize,
     },
 }
-
-// === impl Limits ===
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { head_bytes: 64 * 1024, head_fields: FIELDS_MAX, line_bytes: 8 * 1024 }
-    }
-}
-
-/// Largest number of fields any limit can allow.
-pub const FIELDS_MAX: usize = 128;

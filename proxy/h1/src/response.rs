@@ -1,67 +1,53 @@
-//! Heads of responses: as strict as those of requests, because a back end may be hostile too.
+//! The head of a response.
 
-use std::mem::MaybeUninit;
+use crate::connection::Options;
+use crate::error::ResponseError;
+use crate::field::Field;
+use crate::framing::{self, Body};
+use crate::limits::Limits;
+use crate::line::{self, VERSION_BYTES};
+use crate::section;
+use crate::span::Span;
+use crate::{Parsed, Version};
 
-use thiserror::Error;
+/// The request that a response belongs to; it decides whether there is a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A HEAD request: its responses have no body.
+    Head,
+    /// A CONNECT request: its successful responses have no body.
+    Connect,
+    /// Any other request.
+    Other,
+}
 
-use crate::field::{FramingFields, lines_are_whole, lists, mark_named};
-use crate::{Body, FIELDS_MAX, Field, Known, Limits, Parsed, Span, Version};
-
-/// The head of a response, as offsets into the buffer that was parsed.
+/// The head of a response. One value serves many responses, so that its vector is allocated once.
+///
+/// All but `fields` keep their former content until a parse is complete.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
     /// Version.
     pub version: Version,
-    /// Status, 100 to 599.
+    /// Status, from 100 to 599.
     pub status: u16,
-    /// Reason phrase, may be empty.
+    /// Reason phrase; may be empty.
     pub reason: Span,
-    /// Fields in order.
+    /// Fields in the order received.
     pub fields: Vec<Field>,
     /// Framing of the body.
     pub body: Body,
-    /// The connection may go on after this message.
+    /// Whether the server lets the connection go on. False also where the head announces a body that the status
+    /// forbids: what follows could be that body.
     pub keep_alive: bool,
-    /// Value of `Upgrade`, if `Connection` names it.
+    /// Protocol switched to, in a 101 response whose Connection lists `upgrade`.
     pub upgrade: Option<Span>,
 }
 
-/// What the request was, as far as it decides over the response's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RequestKind {
-    /// CONNECT: a 2xx has no body.
-    Connect,
-    /// HEAD: no response has a body.
-    Head,
-    /// Anything else.
-    Other,
-}
-
-/// Why a response is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ResponseError {
-    /// Content-Length that is no number, repeated, or too large.
-    #[error("invalid content-length")]
-    ContentLength,
-    /// The head is larger than allowed.
-    #[error("head is too large")]
-    HeadTooLarge,
-    /// Breaks the grammar.
-    #[error("malformed head")]
-    Malformed,
-    /// A status outside 100 to 599.
-    #[error("invalid status")]
-    Status,
-    /// More fields than allowed.
-    #[error("too many fields")]
-    TooManyFields,
-    /// Transfer-Encoding that is not one final `chunked`, or beside Content-Length.
-    #[error("invalid transfer-encoding")]
-    TransferEncoding,
-    /// Neither HTTP/1.0 nor HTTP/1.1.
-    #[error("unsupported version")]
-    Version,
+struct Line {
+    version: Version,
+    status: u16,
+    reason: Span,
+    end: usize,
 }
 
 // === impl ResponseHead ===
@@ -73,138 +59,104 @@ impl Default for ResponseHead {
 }
 
 impl ResponseHead {
-    /// An empty head with room for every field.
+    /// An empty head, to be parsed into.
     #[must_use]
     pub fn new() -> Self {
         Self {
             version: Version::Http11,
             status: 0,
             reason: Span::default(),
-            fields: Vec::with_capacity(FIELDS_MAX),
+            fields: Vec::new(),
             body: Body::None,
             keep_alive: false,
             upgrade: None,
         }
     }
 
-    /// Parses the head at the start of `buf`.
+    /// Parses the head at the start of `buf`, as strictly as a request's.
     ///
     /// # Errors
-    /// [`ResponseError`] by rule; the connection is of no use afterwards.
+    ///
+    /// Where the response is refused. The connection it came from cannot be used any more.
     pub fn parse(
         &mut self,
         buf: &[u8],
         limits: &Limits,
         request: RequestKind,
     ) -> Result<Parsed, ResponseError> {
-        if matches!(buf, [b'\r' | b'\n', ..]) {
-            return Err(ResponseError::Malformed);
-        }
-        let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-            &mut response,
-            buf,
-            &mut headers,
-        );
-        let n_head = match parsed {
-            Ok(httparse::Status::Complete(n_head)) => n_head,
-            Ok(httparse::Status::Partial) if buf.len() > limits.head_bytes => {
-                return Err(ResponseError::HeadTooLarge);
-            }
-            Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
-            Err(httparse::Error::TooManyHeaders) => return Err(ResponseError::TooManyFields),
-            Err(httparse::Error::Version) => return Err(ResponseError::Version),
-            Err(httparse::Error::Status) => return Err(ResponseError::Status),
-            Err(_) => return Err(ResponseError::Malformed),
-        };
-        let head = buf.get(..n_head).unwrap_or_default();
-        if n_head > limits.head_bytes {
-            return Err(ResponseError::HeadTooLarge);
-        }
-        if response.headers.len() > limits.head_fields {
-            return Err(ResponseError::TooManyFields);
-        }
-        if !lines_are_whole(head) {
-            return Err(ResponseError::Malformed);
-        }
-        self.version = match response.version {
-            Some(0) => Version::Http10,
-            Some(1) => Version::Http11,
-            _ => return Err(ResponseError::Version),
-        };
-        self.status = response.code.unwrap_or_default();
-        if !(100..=599).contains(&self.status) {
-            return Err(ResponseError::Status);
-        }
-        let reason = response.reason.unwrap_or_default();
-        self.reason = if reason.is_empty() { Span::default() } else { Span::within(buf, reason.as_bytes()) };
-        self.take_fields(buf, response.headers, request)?;
-        Ok(Parsed::Complete { len: n_head })
-    }
-
-    fn take_fields(
-        &mut self,
-        buf: &[u8],
-        headers: &[httparse::Header<'_>],
-        request: RequestKind,
-    ) -> Result<(), ResponseError> {
         self.fields.clear();
-        let mut framing = FramingFields::default();
-        let mut upgrade = None;
-        let (mut has_close, mut has_keep_alive, mut has_upgrade, mut has_connection) =
-            (false, false, false, false);
-        for header in headers {
-            let known = Known::of(header.name.as_bytes());
-            let value = header.value.trim_ascii();
-            let field = Field {
-                name: Span::within(buf, header.name.as_bytes()),
-                value: if value.is_empty() { Span::default() } else { Span::within(buf, value) },
-                known,
-                hop_by_hop: known.is_hop_by_hop(),
-            };
-            match known {
-                Known::Connection => {
-                    has_connection = true;
-                    has_close |= lists(value, b"close");
-                    has_keep_alive |= lists(value, b"keep-alive");
-                    has_upgrade |= lists(value, b"upgrade");
-                }
-                Known::Upgrade => upgrade = Some(field.value),
-                _ => framing.take(known, value),
-            }
-            self.fields.push(field);
-        }
-        if has_connection {
-            mark_named(buf, &mut self.fields);
-        }
-        self.body = self.body_of(framing, request)?;
-        self.keep_alive = self.body != Body::UntilClose
-            && match self.version {
-                Version::Http11 => !has_close,
-                Version::Http10 => has_keep_alive && !has_close,
-            };
-        self.upgrade = upgrade.filter(|value| has_upgrade && !value.is_empty());
-        Ok(())
+        let (bound, too_long) =
+            line::bound(limits.line(), limits.head(), ResponseError::LineTooLong, ResponseError::HeadTooLong);
+        let Some(line) = status_line(buf.get(..bound).unwrap_or(buf))? else {
+            return if buf.len() >= bound { Err(too_long) } else { Ok(Parsed::Partial) };
+        };
+        let Some(section) = section::read(buf, line.end, limits, &mut self.fields)? else {
+            return Ok(Parsed::Partial);
+        };
+        let summary = section.summary;
+        let framed = framing::read(buf, &summary, line.version)?;
+        let options = Options::read(buf, &mut self.fields, &summary)?;
+        let body = match line.status {
+            100..=199 | 204 | 304 => Body::None,
+            200..=299 if request == RequestKind::Connect => Body::None,
+            _ if request == RequestKind::Head => Body::None,
+            _ => framed.unwrap_or(Body::UntilClose),
+        };
+        let is_suspect =
+            matches!(line.status, 100..=199 | 204) && !matches!(framed, None | Some(Body::Length(0)));
+        self.version = line.version;
+        self.status = line.status;
+        self.reason = line.reason;
+        self.body = body;
+        self.keep_alive = options.persists(line.version) && body != Body::UntilClose && !is_suspect;
+        self.upgrade =
+            (line.status == 101).then(|| options.upgrade(buf, &summary, line.version, body)).flatten();
+        Ok(Parsed::Complete { len: section.end })
     }
 
-    /// Framing (RFC 9112 section 6.3): the request and the status first, then the fields, strictly.
-    fn body_of(&self, framing: FramingFields, request: RequestKind) -> Result<Body, ResponseError> {
-        let has_none = request == RequestKind::Head
-            || matches!(self.status, 100..=199 | 204 | 304)
-            || (request == RequestKind::Connect && matches!(self.status, 200..=299));
-        let framed = match framing {
-            FramingFields { n_codings: 0, n_lengths: 0, .. } => Body::UntilClose,
-            FramingFields { n_codings: 0, n_lengths: 1, length: Some(length), .. } => Body::Length(length),
-            FramingFields { n_codings: 0, .. } => return Err(ResponseError::ContentLength),
-            FramingFields { n_codings: 1, n_lengths: 0, is_chunked: true, .. }
-                if self.version == Version::Http11 =>
-            {
-                Body::Chunked
-            }
-            _ => return Err(ResponseError::TransferEncoding),
-        };
-        // Framing fields are judged even where no body follows: what they break, they break for somebody else.
-        Ok(if has_none { Body::None } else { framed })
+    /// Values of the fields with this name, whatever its case, in the order received.
+    pub fn field<'a>(&'a self, buf: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let is_named = move |field: &&Field| field.name.of(buf).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_named).map(move |field| field.value.of(buf))
     }
 }
+
+/// Reads the status line; `None` while it is not complete. Faults are found in the order of their bytes.
+fn status_line(view: &[u8]) -> Result<Option<Line>, ResponseError> {
+    let Some(version) = line::version(view).map_err(|_| ResponseError::Version)? else { return Ok(None) };
+    let rest = view.get(VERSION_BYTES..).unwrap_or_default();
+    let mut status: u16 = 0;
+    for at in 0..STATUS_BYTES {
+        let Some(byte) = rest.get(at).copied() else { return Ok(None) };
+        match (at, byte) {
+            (0, b' ') | (1, b'1'..=b'5') | (2 | 3, b'0'..=b'9') => {}
+            _ => return Err(ResponseError::Status),
+        }
+        if at > 0 {
+            status = status.saturating_mul(10).saturating_add(u16::from(byte.wrapping_sub(b'0')));
+        }
+    }
+    let line_start = VERSION_BYTES.saturating_add(STATUS_BYTES);
+    let reason_start = match rest.get(STATUS_BYTES) {
+        None => return Ok(None),
+        Some(b' ') => line_start.saturating_add(1),
+        // Many servers leave out the space before an empty reason.
+        Some(b'\r' | b'\n') => line_start,
+        Some(_) => return Err(ResponseError::Status),
+    };
+    let rest = view.get(reason_start..).unwrap_or_default();
+    let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f;
+    let Some(n_reason) = rest.iter().position(is_control) else { return Ok(None) };
+    match rest.get(n_reason..).unwrap_or_default() {
+        [b'\r', b'\n', ..] => {}
+        [b'\r'] => return Ok(None),
+        [b'\r' | b'\n', ..] => return Err(ResponseError::LineEnd),
+        _ => return Err(ResponseError::Reason),
+    }
+    let reason_end = reason_start.saturating_add(n_reason);
+    let reason = Span::between(reason_start, reason_end);
+    Ok(Some(Line { version, status, reason, end: reason_end.saturating_add(2) }))
+}
+
+/// The space before the status and its digits.
+const STATUS_BYTES: usize = 4;

@@ -1,53 +1,54 @@
-//! Trailer sections (RFC 9110 section 6.5).
+//! The fields behind a chunked body.
 
-use crate::chunked::ChunkError;
-use crate::field::lines_are_whole;
-use crate::{FIELDS_MAX, Field, Known, Limits, Span};
+use crate::error::TrailerError;
+use crate::field::{Field, Known, begins_with};
+use crate::limits::Limits;
+use crate::section;
 
-/// Parses a whole trailer section, empty line included. Fields that frame, route or authenticate a message,
-/// or that describe its content, are not trailers and are left out.
+/// Parses the trailer section that a decoder has found, all of `buf`, into `fields`. A field that frames, routes or
+/// authenticates a message, or says how to read its body, comes too late in a trailer and is left out (RFC 9110 6.5.1).
 ///
 /// # Errors
-/// [`ChunkError::Trailers`] if the section breaks the grammar or has too many fields.
-pub fn parse_trailers(buf: &[u8], fields: &mut Vec<Field>, limits: &Limits) -> Result<(), ChunkError> {
+///
+/// Where a line breaks the grammar, the section breaks a limit, or `buf` is not one whole section.
+pub fn parse_trailers(buf: &[u8], fields: &mut Vec<Field>, limits: &Limits) -> Result<(), TrailerError> {
     fields.clear();
-    let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let parsed = httparse::parse_headers(buf, &mut headers);
-    let Ok(httparse::Status::Complete((n_bytes, headers))) = parsed else { return Err(ChunkError::Trailers) };
-    if n_bytes != buf.len() || headers.len() > limits.head_fields || !lines_are_whole(buf) {
-        return Err(ChunkError::Trailers);
+    if buf.is_empty() {
+        return Ok(());
     }
-    for header in headers {
-        let known = Known::of(header.name.as_bytes());
-        let value = header.value.trim_ascii();
-        if is_allowed(known, header.name) {
-            fields.push(Field {
-                name: Span::within(buf, header.name.as_bytes()),
-                value: if value.is_empty() { Span::default() } else { Span::within(buf, value) },
-                known,
-                hop_by_hop: false,
-            });
+    match section::read(buf, 0, limits, fields)? {
+        Some(section) if section.end == buf.len() => {
+            fields.retain(|field| field.known == Known::Other && !is_forbidden(field.name.of(buf)));
+            Ok(())
+        }
+        _ => {
+            fields.clear();
+            Err(TrailerError::Incomplete)
         }
     }
-    Ok(())
 }
 
-fn is_allowed(known: Known, name: &str) -> bool {
-    let is_plain = matches!(known, Known::Other | Known::Via | Known::Date | Known::Server);
-    let is_forbidden = FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden));
-    is_plain && !is_forbidden && !name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"))
+fn is_forbidden(name: &[u8]) -> bool {
+    let is_about_content = begins_with(name, b"content-") && !name.eq_ignore_ascii_case(b"content-digest");
+    is_about_content
+        || begins_with(name, b"if-")
+        || FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
-/// Names that would change how the message was understood (RFC 9110 section 6.5.1).
-const FORBIDDEN: [&str; 10] = [
-    "age",
-    "authorization",
-    "cache-control",
-    "cookie",
-    "max-forwards",
-    "pragma",
-    "range",
-    "set-cookie",
-    "vary",
-    "www-authenticate",
+/// Request modifiers, controls of caches and authentication.
+const FORBIDDEN: [&[u8]; 14] = [
+    b"age",
+    b"authentication-info",
+    b"cache-control",
+    b"expires",
+    b"max-forwards",
+    b"pragma",
+    b"proxy-authentication-info",
+    b"range",
+    b"retry-after",
+    b"te",
+    b"vary",
+    b"warning",
+    b"www-authenticate",
+    b"x-http-method-override",
 ];
