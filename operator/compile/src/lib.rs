@@ -1,1 +1,77 @@
-//! placeholder
+//! Objects and facts become a snapshot and statuses: pure, total, deterministic.
+//!
+//! Processors run in a fixed order: classes, settings, listeners, back ends with their policies, routes. What
+//! a processor rejects becomes a condition; an object with an error changes nothing for any other object.
+//! Same input, same output, byte for byte: every map is ordered, every list is sorted.
+
+mod backends;
+mod classes;
+pub mod features;
+mod filters;
+mod grants;
+mod hostnames;
+mod input;
+mod listeners;
+mod policies;
+mod program;
+mod routes;
+mod rules;
+mod settings;
+pub mod status;
+
+use igw_crds::objects::ObjectKey;
+use igw_crds::snapshot::Snapshot;
+
+pub use input::{Facts, ObjectSet, Stored};
+pub use program::program;
+pub use status::Status;
+
+use backends::Backends;
+use listeners::GatewayNode;
+
+/// What objects mean.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// For the proxies.
+    pub snapshot: Snapshot,
+    /// Statuses as far as no proxy is asked; [`program`] adds what proxies report.
+    pub statuses: Vec<(ObjectKey, Status)>,
+    /// What deserves attention and is no condition.
+    pub warnings: Vec<Warning>,
+}
+
+/// One warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The object.
+    pub object: ObjectKey,
+    /// Field; may be empty.
+    pub field: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Compiles.
+#[must_use]
+pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
+    let mut warnings = Vec::new();
+    let classes = classes::classes(objects);
+    let mut gateways: Vec<GatewayNode> = listeners::gateways(objects, &classes, &mut warnings);
+    let policies = policies::Policies::new(objects, facts);
+    let mut backends = Backends::new(objects, facts, &policies);
+    let (routes, route_statuses) = routes::routes(objects, &mut gateways, &mut backends);
+    let (snapshot_backends, resolvers, policy_statuses) = backends.finish();
+    let snapshot = Snapshot {
+        cluster: facts.cluster.clone(),
+        gateways: gateways.iter().filter_map(GatewayNode::snapshot).collect(),
+        routes,
+        backends: snapshot_backends,
+        resolvers,
+    };
+    let mut statuses: Vec<(ObjectKey, Status)> = classes.statuses(objects);
+    statuses.extend(gateways.iter().map(|gateway| (gateway.key.clone(), gateway.status())));
+    statuses.extend(route_statuses);
+    statuses.extend(policy_statuses);
+    statuses.sort_by(|a, b| a.0.cmp(&b.0));
+    Compiled { snapshot, statuses, warnings }
+}

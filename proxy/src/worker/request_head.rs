@@ -137,6 +137,7 @@ fn is_forwarded(known: Known, hop_by_hop: bool) -> bool {
                 | Known::XForwardedProto
                 | Known::XForwardedHost
                 | Known::XForwardedPort
+                | Known::XForwardedOther
                 | Known::XRealIp
                 | Known::XRequestId
                 | Known::Proxy

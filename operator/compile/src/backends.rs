@@ -1,0 +1,324 @@
+//! Back ends of the snapshot: one for each Service and port, one for each Backend, made when a route names it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use igw_crds::objects::backend::BackendSpec;
+use igw_crds::objects::backend_policy::{
+    self, AddressFamily, BackendPolicySpec, Discovery, HoldTime, LoadBalancerType, RecordType, SrvWeight,
+};
+use igw_crds::objects::http_route::HttpBackendRef;
+use igw_crds::objects::names::TimeSpan;
+use igw_crds::objects::{Kind, ObjectKey, Spec};
+use igw_crds::snapshot::{
+    ActiveCheck, Backend, BackendId, Balance, Connections, EndpointSource, Hold, InitAddr, PassiveCheck,
+    Probe, RecordKind, Resolver, ResolverId, Template,
+};
+
+use crate::grants::{Reference, is_allowed};
+use crate::input::{Facts, ObjectSet};
+use crate::listeners::GATEWAY_GROUP;
+use crate::policies::Policies;
+use crate::status::Status;
+
+/// Back ends as routes ask for them.
+pub(crate) struct Backends<'o> {
+    objects: &'o ObjectSet,
+    cluster: &'o str,
+    policies: &'o Policies<'o>,
+    made: Vec<Backend>,
+    ids: HashMap<String, BackendId>,
+}
+
+/// Why a reference leads nowhere.
+pub(crate) struct BadReference {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+// === impl Backends ===
+
+impl<'o> Backends<'o> {
+    pub(crate) fn new(objects: &'o ObjectSet, facts: &'o Facts, policies: &'o Policies<'o>) -> Self {
+        Self { objects, cluster: &facts.cluster, policies, made: Vec::new(), ids: HashMap::new() }
+    }
+
+    /// The back end that a route's reference names.
+    pub(crate) fn resolve(
+        &mut self,
+        route: &ObjectKey,
+        reference: &HttpBackendRef,
+    ) -> Result<BackendId, BadReference> {
+        let (group, kind) = (reference.group.as_str(), reference.kind.as_str());
+        let namespace =
+            reference.namespace.as_ref().map_or(route.namespace.as_str(), |namespace| namespace.as_str());
+        let is_service = group.is_empty() && kind == "Service";
+        let is_backend = group == "igw.opensvc.com" && kind == "Backend";
+        if !is_service && !is_backend {
+            let shown = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+            let message =
+                format!("{shown} takes no requests; use Service (core group) or Backend (igw.opensvc.com)");
+            return Err(BadReference { reason: "InvalidKind", message });
+        }
+        let crossing = Reference {
+            from_group: GATEWAY_GROUP,
+            from_kind: route.kind.as_str(),
+            from_namespace: &route.namespace,
+            to_group: group,
+            to_kind: kind,
+            to_namespace: namespace,
+            to_name: &reference.name,
+        };
+        if !is_allowed(self.objects, &crossing) {
+            let message = format!(
+                "no ReferenceGrant in namespace {namespace} lets {} of {} refer to {kind} {}; its owner must write one",
+                route.kind, route.namespace, reference.name
+            );
+            return Err(BadReference { reason: "RefNotPermitted", message });
+        }
+        if is_backend {
+            let found =
+                self.objects.find(Kind::Backend, namespace, &reference.name).map(|stored| stored.spec());
+            let Some(Spec::Backend(spec)) = found else {
+                let message = format!(
+                    "Backend {namespace}/{} does not exist; write it, or change the reference",
+                    reference.name
+                );
+                return Err(BadReference { reason: "BackendNotFound", message });
+            };
+            return Ok(self.backend(namespace, &reference.name, spec));
+        }
+        let Some(port) = reference.port else {
+            let message = format!("Service {namespace}/{} needs a port; add `port`", reference.name);
+            return Err(BadReference { reason: "BackendNotFound", message });
+        };
+        Ok(self.service(namespace, &reference.name, port.as_u16()))
+    }
+
+    /// Everything that was asked for: back ends, resolvers, statuses of policies.
+    pub(crate) fn finish(self) -> (Vec<Backend>, Vec<Resolver>, Vec<(ObjectKey, Status)>) {
+        (self.made, self.policies.resolvers.clone(), self.policies.statuses())
+    }
+
+    fn service(&mut self, namespace: &str, name: &str, port: u16) -> BackendId {
+        let key = format!("Service/{namespace}/{name}:{port}");
+        if let Some(id) = self.ids.get(&key) {
+            return *id;
+        }
+        let policy = self.policies.find("Service", namespace, name, Some(port));
+        let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
+        let template = self.template(namespace, name, &fqdn, port, policy);
+        self.make(key, vec![EndpointSource::Template(template)], policy)
+    }
+
+    fn backend(&mut self, namespace: &str, name: &str, spec: &BackendSpec) -> BackendId {
+        let key = format!("Backend/{namespace}/{name}");
+        if let Some(id) = self.ids.get(&key) {
+            return *id;
+        }
+        let policy = self.policies.find("Backend", namespace, name, None);
+        let sources = spec
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| {
+                if let Some(ip) = &endpoint.ip {
+                    let address = SocketAddr::new(ip.address, ip.port.as_u16());
+                    return Some(EndpointSource::Address { address });
+                }
+                if let Some(unix) = &endpoint.unix {
+                    return Some(EndpointSource::Unix { path: unix.path.clone() });
+                }
+                let fqdn = endpoint.fqdn.as_ref()?;
+                let port = fqdn.port.as_u16();
+                Some(EndpointSource::Template(self.template(
+                    namespace,
+                    name,
+                    fqdn.hostname.as_str(),
+                    port,
+                    policy,
+                )))
+            })
+            .collect();
+        self.make(key, sources, policy)
+    }
+
+    fn make(
+        &mut self,
+        key: String,
+        sources: Vec<EndpointSource>,
+        policy: Option<&BackendPolicySpec>,
+    ) -> BackendId {
+        let is_dynamic = sources.iter().any(|source| matches!(source, EndpointSource::Template(_)));
+        let health = policy.and_then(|policy| policy.health_check.as_ref());
+        let balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
+        let backend = Backend {
+            sources,
+            balance: match balancer.map(|balancer| balancer.r#type) {
+                Some(LoadBalancerType::LeastRequest) => Balance::LeastRequest,
+                Some(LoadBalancerType::Random) => Balance::Random,
+                Some(LoadBalancerType::RoundRobin) | None => Balance::RoundRobin,
+            },
+            active: match health.and_then(|health| health.active.as_ref()) {
+                Some(check) => active(check),
+                None if is_dynamic => Some(active_defaults(Probe::Tcp)),
+                None => None,
+            },
+            passive: match health.and_then(|health| health.passive.as_ref()) {
+                Some(check) => passive(check),
+                None => Some(passive_defaults()),
+            },
+            panic_threshold: health.and_then(|health| health.panic_threshold).unwrap_or(PANIC_PERCENT),
+            connections: policy
+                .and_then(|policy| policy.connections.as_ref())
+                .map(connections)
+                .unwrap_or_default(),
+            key: key.clone(),
+        };
+        let id = BackendId(u32::try_from(self.made.len()).unwrap_or(u32::MAX));
+        self.made.push(backend);
+        self.ids.insert(key, id);
+        id
+    }
+
+    fn template(
+        &self,
+        namespace: &str,
+        name: &str,
+        fqdn: &str,
+        port: u16,
+        policy: Option<&BackendPolicySpec>,
+    ) -> Template {
+        let empty = Discovery::default();
+        let discovery = policy.and_then(|policy| policy.discovery.as_ref()).unwrap_or(&empty);
+        let fill = |pattern: &str| {
+            pattern
+                .replace("{name}", name)
+                .replace("{namespace}", namespace)
+                .replace("{cluster}", self.cluster)
+                .replace("{port}", &port.to_string())
+        };
+        let host = discovery.name.as_deref().map_or_else(|| fqdn.to_owned(), fill);
+        let srv = discovery.srv.as_ref();
+        let record = match (discovery.record, discovery.family) {
+            (Some(RecordType::A), _) | (_, Some(AddressFamily::Only4)) => RecordKind::A,
+            (Some(RecordType::Aaaa), _) | (_, Some(AddressFamily::Only6)) => RecordKind::Aaaa,
+            (Some(RecordType::Srv), _) => RecordKind::Srv,
+            (_, Some(AddressFamily::Both)) => RecordKind::Both,
+            (_, Some(AddressFamily::Prefer6)) => RecordKind::Prefer6,
+            (_, Some(AddressFamily::Prefer4) | None) => RecordKind::Prefer4,
+        };
+        let record = if discovery.record == Some(RecordType::Srv) { RecordKind::Srv } else { record };
+        let owner = match record {
+            RecordKind::Srv => match srv.and_then(|srv| srv.name.as_deref()) {
+                Some(pattern) => fill(pattern),
+                None => format!("_{port}._tcp.{host}"),
+            },
+            _ => host,
+        };
+        let hold = discovery.hold.as_ref();
+        let time = |time: Option<&HoldTime>, default: Option<u64>| match time {
+            None => default,
+            Some(HoldTime::Forever) => None,
+            Some(HoldTime::For(span)) => Some(span.as_millis()),
+        };
+        let defaults = Hold::default();
+        Template {
+            prefix: discovery.prefix.clone().unwrap_or_else(|| name.to_owned()),
+            fqdn: owner,
+            port,
+            record,
+            resolver: ResolverId(
+                self.policies
+                    .resolver(namespace, discovery.resolver_ref.as_ref().map(|one| one.name.as_str())),
+            ),
+            slots: discovery.slots.unwrap_or(0),
+            drop_duplicates: true,
+            ignore_weight: srv.and_then(|srv| srv.weight) == Some(SrvWeight::Ignore),
+            min_ttl_ms: span_or(&discovery.min_ttl, 1_000),
+            max_ttl_ms: span_or(&discovery.max_ttl, 60_000),
+            init: match &discovery.init_addr {
+                None => vec![InitAddr::Last, InitAddr::Dns, InitAddr::None],
+                Some(ways) => ways.iter().map(init_addr).collect(),
+            },
+            init_timeout_ms: span_or(&discovery.init_timeout, 0),
+            hold: Hold {
+                nxdomain_ms: time(hold.and_then(|hold| hold.nxdomain.as_ref()), defaults.nxdomain_ms),
+                obsolete_ms: time(hold.and_then(|hold| hold.obsolete.as_ref()), defaults.obsolete_ms),
+                timeout_ms: time(hold.and_then(|hold| hold.timeout.as_ref()), defaults.timeout_ms),
+                refused_ms: time(hold.and_then(|hold| hold.refused.as_ref()), defaults.refused_ms),
+                other_ms: time(hold.and_then(|hold| hold.other.as_ref()), defaults.other_ms),
+            },
+        }
+    }
+}
+
+fn init_addr(way: &backend_policy::InitAddr) -> InitAddr {
+    match way {
+        backend_policy::InitAddr::Last => InitAddr::Last,
+        backend_policy::InitAddr::Dns => InitAddr::Dns,
+        backend_policy::InitAddr::None => InitAddr::None,
+        backend_policy::InitAddr::Address(address) => InitAddr::Address(*address),
+    }
+}
+
+/// `{}` turns checks off.
+fn active(check: &backend_policy::ActiveCheck) -> Option<ActiveCheck> {
+    let probe = match (&check.http, &check.tcp) {
+        (Some(http), _) => Probe::Http {
+            method: http.method.clone(),
+            path: http.path.clone(),
+            hostname: http.hostname.clone(),
+            expected: http.expected_statuses.iter().map(|range| (range.first, range.last)).collect(),
+        },
+        (None, Some(_)) => Probe::Tcp,
+        (None, None) => return None,
+    };
+    let defaults = active_defaults(probe);
+    Some(ActiveCheck {
+        interval_ms: span_or(&check.interval, defaults.interval_ms),
+        timeout_ms: span_or(&check.timeout, defaults.timeout_ms),
+        rise: check.rise.unwrap_or(defaults.rise),
+        fall: check.fall.unwrap_or(defaults.fall),
+        probe: defaults.probe,
+    })
+}
+
+fn active_defaults(probe: Probe) -> ActiveCheck {
+    ActiveCheck { probe, interval_ms: 2_000, timeout_ms: 1_000, rise: 2, fall: 3 }
+}
+
+/// `{}` turns ejection off.
+fn passive(check: &backend_policy::PassiveCheck) -> Option<PassiveCheck> {
+    if *check == backend_policy::PassiveCheck::default() {
+        return None;
+    }
+    let defaults = passive_defaults();
+    Some(PassiveCheck {
+        consecutive_errors: check.consecutive_errors.unwrap_or(defaults.consecutive_errors),
+        window_ms: span_or(&check.window, defaults.window_ms),
+        eject_ms: span_or(&check.eject_for, defaults.eject_ms),
+        max_percent: check.max_ejection_percent.unwrap_or(defaults.max_percent),
+    })
+}
+
+fn passive_defaults() -> PassiveCheck {
+    PassiveCheck { consecutive_errors: 5, window_ms: 10_000, eject_ms: 30_000, max_percent: 50 }
+}
+
+fn connections(wanted: &backend_policy::Connections) -> Connections {
+    let defaults = Connections::default();
+    let queue = wanted.queue.as_ref();
+    Connections {
+        max_per_endpoint: wanted.max_per_endpoint.unwrap_or(defaults.max_per_endpoint),
+        idle_ms: span_or(&wanted.idle, defaults.idle_ms),
+        queue_max: queue.and_then(|queue| queue.max).unwrap_or(defaults.queue_max),
+        queue_timeout_ms: queue.map_or(defaults.queue_timeout_ms, |queue| span_or(&queue.timeout, 0)),
+    }
+}
+
+fn span_or(span: &Option<TimeSpan>, default: u64) -> u64 {
+    span.as_ref().map_or(default, TimeSpan::as_millis)
+}
+
+/// Below this share of healthy endpoints, health is ignored.
+const PANIC_PERCENT: u8 = 50;

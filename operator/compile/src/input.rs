@@ -1,0 +1,84 @@
+//! What compile reads.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use igw_crds::objects::{Kind, Object, ObjectKey, Spec};
+use jiff::Timestamp;
+
+/// Every object that is known, by key.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectSet {
+    objects: BTreeMap<ObjectKey, Stored>,
+}
+
+/// An object with what the ledger knows of it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The object.
+    pub object: Arc<Object>,
+    /// Identity.
+    pub uid: String,
+    /// When it was seen first; decides precedence.
+    pub created: Timestamp,
+    /// Counts changes of its spec, from 1.
+    pub generation: u64,
+}
+
+/// What is known besides objects.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Servers of the default resolver; empty: the host's resolv.conf.
+    pub nameservers: Vec<SocketAddr>,
+}
+
+// === impl ObjectSet ===
+
+impl ObjectSet {
+    /// Adds an object; one of the same key is replaced.
+    pub fn insert(&mut self, key: ObjectKey, stored: Stored) {
+        self.objects.insert(key, stored);
+    }
+
+    /// The object of a key.
+    #[must_use]
+    pub fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Stored> {
+        self.objects.get(&ObjectKey::new(kind, namespace, name))
+    }
+
+    /// Objects of a kind in order of namespace and name.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ObjectKey, &Stored)> {
+        let first = ObjectKey { kind, namespace: String::new(), name: String::new() };
+        self.objects.range(first..).take_while(move |(key, _)| key.kind == kind)
+    }
+
+    /// Objects of a kind in order of precedence: oldest first, then by namespace and name.
+    #[must_use]
+    pub fn by_age(&self, kind: Kind) -> Vec<(&ObjectKey, &Stored)> {
+        let mut objects: Vec<_> = self.of_kind(kind).collect();
+        // The sort is stable: equal ages keep the order of their names.
+        objects.sort_by_key(|(_, stored)| stored.created);
+        objects
+    }
+
+    /// Labels of a namespace, with the one that every namespace has.
+    #[must_use]
+    pub fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
+        let mut labels = self
+            .find(Kind::Namespace, "", namespace)
+            .map(|stored| stored.object.metadata.labels.clone())
+            .unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+        labels
+    }
+}
+
+impl Stored {
+    /// The content.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.object.spec
+    }
+}

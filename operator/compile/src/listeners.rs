@@ -1,0 +1,436 @@
+//! Gateways and their listeners: who is valid, who conflicts, who may attach.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener};
+use igw_crds::objects::gateway_config::GatewayConfigSpec;
+use igw_crds::objects::meta::{LabelSelector, ObjectReference};
+use igw_crds::objects::{Kind, ObjectKey, Spec};
+use igw_crds::snapshot::{self, Attachment, Protocol, Settings};
+
+use crate::Warning;
+use crate::classes::{ClassOf, Classes};
+use crate::features::PROTOCOLS;
+use crate::input::{ObjectSet, Stored};
+use crate::settings;
+use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
+
+/// A gateway of ours.
+pub(crate) struct GatewayNode {
+    pub(crate) key: ObjectKey,
+    generation: u64,
+    addresses: Vec<IpAddr>,
+    settings: Settings,
+    /// Why the gateway as a whole is refused.
+    refused: Option<(&'static str, String)>,
+    pub(crate) listeners: Vec<ListenerNode>,
+}
+
+/// One listener.
+pub(crate) struct ListenerNode {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    pub(crate) hostname: Option<String>,
+    namespaces: AllowedNamespaces,
+    pub(crate) kinds: Vec<SupportedKind>,
+    /// Why it takes no traffic: condition reason, message, and whether it is a conflict.
+    refused: Option<Refusal>,
+    has_invalid_kinds: bool,
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) n_attached: i32,
+}
+
+struct Refusal {
+    reason: &'static str,
+    message: String,
+    is_conflict: bool,
+}
+
+/// Namespaces whose routes may attach.
+enum AllowedNamespaces {
+    All,
+    One(String),
+    Selected(std::collections::BTreeSet<String>, LabelSelector),
+}
+
+/// Gateways of our classes, oldest first.
+pub(crate) fn gateways(
+    objects: &ObjectSet,
+    classes: &Classes,
+    warnings: &mut Vec<Warning>,
+) -> Vec<GatewayNode> {
+    let mut nodes = Vec::new();
+    for (key, stored) in objects.by_age(Kind::Gateway) {
+        let Spec::Gateway(spec) = stored.spec() else { continue };
+        match classes.find(&spec.gateway_class_name) {
+            ClassOf::Ours(parameters) => nodes.push(node(objects, key, stored, spec, parameters)),
+            ClassOf::Foreign => {}
+            ClassOf::Unknown => warnings.push(Warning {
+                object: key.clone(),
+                field: "spec.gatewayClassName".to_owned(),
+                message: format!(
+                    "there is no GatewayClass `{}`; write it, or use the built-in class `igw`",
+                    spec.gateway_class_name
+                ),
+            }),
+        }
+    }
+    refuse_taken_ports(&mut nodes);
+    nodes
+}
+
+fn node(
+    objects: &ObjectSet,
+    key: &ObjectKey,
+    stored: &Stored,
+    spec: &GatewaySpec,
+    class_parameters: Option<&ObjectReference>,
+) -> GatewayNode {
+    let mut refused = None;
+    let mut configs: Vec<&GatewayConfigSpec> = Vec::new();
+    let own = spec.infrastructure.as_ref().and_then(|infrastructure| infrastructure.parameters_ref.as_ref());
+    let own = own.map(|reference| ObjectReference {
+        group: reference.group.clone(),
+        kind: reference.kind.clone(),
+        name: reference.name.clone(),
+        namespace: igw_crds::objects::names::Namespace::parse(key.namespace.clone()).ok(),
+    });
+    for reference in class_parameters.into_iter().chain(own.as_ref()) {
+        match settings::find(objects, reference) {
+            Ok(config) => configs.push(config),
+            Err(message) => refused = Some(("InvalidParameters", message)),
+        }
+    }
+    let mut addresses = Vec::new();
+    for address in &spec.addresses {
+        match (address.r#type.as_str(), address.value.parse::<IpAddr>()) {
+            ("IPAddress", Ok(address)) => addresses.push(address),
+            // An address without value asks for any: all are bound.
+            ("IPAddress", Err(_)) if address.value.is_empty() => {}
+            (kind, _) => {
+                let message = format!("address type {kind} is not served; use type IPAddress");
+                refused = Some(("UnsupportedAddress", message));
+            }
+        }
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    if spec.tls.as_ref().is_some_and(|tls| tls.frontend.is_some() || tls.backend.is_some()) {
+        let message = "`tls` of the gateway is not served by this version; remove it".to_owned();
+        refused.get_or_insert(("Invalid", message));
+    }
+    let mut listeners: Vec<ListenerNode> =
+        spec.listeners.iter().map(|listener| listener_node(objects, key, listener)).collect();
+    refuse_conflicts(spec, &mut listeners);
+    GatewayNode {
+        key: key.clone(),
+        generation: stored.generation,
+        addresses,
+        settings: settings::settings(objects, &configs),
+        refused,
+        listeners,
+    }
+}
+
+fn listener_node(objects: &ObjectSet, gateway: &ObjectKey, listener: &Listener) -> ListenerNode {
+    let protocol = listener.protocol.as_str();
+    let refused = if !PROTOCOLS.contains(&protocol) {
+        let message = format!(
+            "protocol {protocol} is not served by this version; served are: {}",
+            PROTOCOLS.join(", ")
+        );
+        Some(Refusal { reason: "UnsupportedProtocol", message, is_conflict: false })
+    } else if listener.filters.is_some() {
+        let message = "`filters` of a listener are not served by this version; remove them".to_owned();
+        Some(Refusal { reason: "UnsupportedValue", message, is_conflict: false })
+    } else {
+        None
+    };
+    let served = served_kinds(protocol);
+    let asked = &listener.allowed_routes.kinds;
+    let kinds: Vec<SupportedKind> = if asked.is_empty() {
+        served
+    } else {
+        served
+            .into_iter()
+            .filter(|kind| asked.iter().any(|asked| is_same(asked.group.as_str(), asked.kind.as_str(), kind)))
+            .collect()
+    };
+    let has_invalid_kinds = asked.iter().any(|asked| {
+        !served_kinds(protocol).iter().any(|kind| is_same(asked.group.as_str(), asked.kind.as_str(), kind))
+    });
+    let namespaces = match listener.allowed_routes.namespaces.from {
+        FromNamespaces::All => AllowedNamespaces::All,
+        FromNamespaces::Same => AllowedNamespaces::One(gateway.namespace.clone()),
+        FromNamespaces::Selector => {
+            let selector = listener.allowed_routes.namespaces.selector.clone().unwrap_or_default();
+            let mut known: Vec<String> =
+                objects.of_kind(Kind::Namespace).map(|(key, _)| key.name.clone()).collect();
+            known.extend(objects.of_kind(Kind::HttpRoute).map(|(key, _)| key.namespace.clone()));
+            known.sort_unstable();
+            known.dedup();
+            let selected = known
+                .into_iter()
+                .filter(|namespace| selects(&selector, &objects.namespace_labels(namespace)))
+                .collect();
+            AllowedNamespaces::Selected(selected, selector)
+        }
+    };
+    ListenerNode {
+        name: listener.name.as_str().to_owned(),
+        port: listener.port.as_u16(),
+        hostname: listener.hostname.as_ref().map(|name| name.as_str().to_owned()),
+        namespaces,
+        kinds,
+        refused,
+        has_invalid_kinds,
+        attachments: Vec::new(),
+        n_attached: 0,
+    }
+}
+
+/// Inside one gateway a conflict has no winner (semantics A.4).
+fn refuse_conflicts(spec: &GatewaySpec, listeners: &mut [ListenerNode]) {
+    let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        by_port.entry(listener.port).or_default().push(index);
+    }
+    for (port, members) in by_port {
+        let protocol =
+            |index: &usize| spec.listeners.get(*index).map_or("", |listener| listener.protocol.as_str());
+        // UDP stands beside the others; TCP, HTTP and the TLS family exclude each other.
+        let stream: Vec<usize> = members.iter().copied().filter(|index| protocol(index) != "UDP").collect();
+        let family = |index: &usize| match protocol(index) {
+            "HTTPS" | "TLS" => "TLS",
+            other => other,
+        };
+        let families: std::collections::BTreeSet<&str> = stream.iter().map(family).collect();
+        if families.len() > 1 {
+            let shown: Vec<&str> = stream.iter().map(protocol).collect();
+            for index in &stream {
+                if let Some(listener) = listeners.get_mut(*index) {
+                    let message = format!(
+                        "port {port} has listeners of protocols {}; use one port for each",
+                        shown.join(" and ")
+                    );
+                    listener.refused =
+                        Some(Refusal { reason: "ProtocolConflict", message, is_conflict: true });
+                }
+            }
+            continue;
+        }
+        let mut by_host: HashMap<(&str, Option<&str>), Vec<usize>> = HashMap::new();
+        for index in &members {
+            let hostname = spec
+                .listeners
+                .get(*index)
+                .and_then(|listener| listener.hostname.as_ref())
+                .map(|name| name.as_str());
+            let kind = if protocol(index) == "UDP" { "UDP" } else { "stream" };
+            by_host.entry((kind, hostname)).or_default().push(*index);
+        }
+        for same in by_host.into_values().filter(|same| same.len() > 1) {
+            for index in same {
+                if let Some(listener) = listeners.get_mut(index) {
+                    let shown = listener.hostname.as_deref().unwrap_or("every host");
+                    let message =
+                        format!("another listener has port {port} and {shown} too; change one of them");
+                    listener.refused =
+                        Some(Refusal { reason: "HostnameConflict", message, is_conflict: true });
+                }
+            }
+        }
+    }
+}
+
+/// Two gateways on one address and port: the older has it.
+fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
+    let mut taken: HashMap<(Option<IpAddr>, u16), String> = HashMap::new();
+    for node in nodes {
+        let name = format!("{}/{}", node.key.namespace, node.key.name);
+        let mut own: HashMap<(Option<IpAddr>, u16), String> = HashMap::new();
+        for listener in &mut node.listeners {
+            let places: Vec<Option<IpAddr>> = match &node.addresses[..] {
+                [] => vec![None],
+                addresses => addresses.iter().copied().map(Some).collect(),
+            };
+            let holder = places.iter().find_map(|address| taken.get(&(*address, listener.port)));
+            match holder {
+                Some(holder) if listener.refused.is_none() => {
+                    let message = format!(
+                        "gateway {holder} is older and has port {} on the same address; choose another port, or other addresses",
+                        listener.port
+                    );
+                    listener.refused =
+                        Some(Refusal { reason: "PortUnavailable", message, is_conflict: false });
+                }
+                _ if listener.refused.is_none() && node.refused.is_none() => {
+                    own.extend(places.into_iter().map(|address| ((address, listener.port), name.clone())));
+                }
+                _ => {}
+            }
+        }
+        taken.extend(own);
+    }
+}
+
+fn served_kinds(protocol: &str) -> Vec<SupportedKind> {
+    match protocol {
+        "HTTP" => vec![SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: "HTTPRoute".to_owned() }],
+        _ => Vec::new(),
+    }
+}
+
+fn is_same(group: &str, kind: &str, other: &SupportedKind) -> bool {
+    group == other.group && kind == other.kind
+}
+
+/// True if a selector selects these labels.
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    selector.match_labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+        && selector.match_expressions.iter().all(|requirement| {
+            let value = labels.get(&requirement.key);
+            match requirement.operator.as_str() {
+                "In" => value.is_some_and(|value| requirement.values.contains(value)),
+                "NotIn" => value.is_none_or(|value| !requirement.values.contains(value)),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => false,
+            }
+        })
+}
+
+// === impl ListenerNode ===
+
+impl ListenerNode {
+    /// Routes of this namespace may attach.
+    pub(crate) fn allows_namespace(&self, objects: &ObjectSet, namespace: &str) -> bool {
+        match &self.namespaces {
+            AllowedNamespaces::All => true,
+            AllowedNamespaces::One(own) => own == namespace,
+            AllowedNamespaces::Selected(selected, selector) => {
+                selected.contains(namespace) || selects(selector, &objects.namespace_labels(namespace))
+            }
+        }
+    }
+
+    /// Routes of this kind may attach.
+    pub(crate) fn allows_kind(&self, kind: &str) -> bool {
+        self.kinds.iter().any(|supported| supported.kind == kind)
+    }
+
+    fn conditions(&self, gateway_refused: bool, generation: u64) -> Vec<Condition> {
+        let accepted = match &self.refused {
+            Some(refusal) => Condition::no("Accepted", refusal.reason, refusal.message.clone(), generation),
+            None => Condition::yes("Accepted", "Accepted", "the listener is valid", generation),
+        };
+        let conflicted = match &self.refused {
+            Some(refusal) if refusal.is_conflict => {
+                Condition::yes("Conflicted", refusal.reason, refusal.message.clone(), generation)
+            }
+            _ => Condition::no("Conflicted", "NoConflicts", "no other listener is in the way", generation),
+        };
+        let resolved = if self.has_invalid_kinds {
+            let message = "`allowedRoutes.kinds` names kinds that the protocol does not serve; remove them";
+            Condition::no("ResolvedRefs", "InvalidRouteKinds", message, generation)
+        } else {
+            Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved", generation)
+        };
+        let programmed = match &self.refused {
+            Some(refusal) => Condition::no("Programmed", "Invalid", refusal.message.clone(), generation),
+            None if gateway_refused => Condition::no(
+                "Programmed",
+                "Invalid",
+                "the gateway is not accepted; see its conditions",
+                generation,
+            ),
+            None => Condition::unknown("Programmed", "Pending", "no proxy has reported yet", generation),
+        };
+        vec![accepted, conflicted, resolved, programmed]
+    }
+}
+
+// === impl GatewayNode ===
+
+impl GatewayNode {
+    /// What proxies serve of it; nothing if it is refused as a whole.
+    pub(crate) fn snapshot(&self) -> Option<snapshot::Gateway> {
+        if self.refused.is_some() {
+            return None;
+        }
+        let listeners = self.listeners.iter().filter(|listener| listener.refused.is_none());
+        Some(snapshot::Gateway {
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            addresses: self.addresses.clone(),
+            settings: self.settings.clone(),
+            listeners: listeners
+                .map(|listener| snapshot::Listener {
+                    name: listener.name.clone(),
+                    port: listener.port,
+                    protocol: Protocol::Http,
+                    hostname: listener.hostname.clone(),
+                    attachments: listener.attachments.clone(),
+                })
+                .collect(),
+        })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let generation = self.generation;
+        let listeners: Vec<ListenerStatus> = self
+            .listeners
+            .iter()
+            .map(|listener| ListenerStatus {
+                name: listener.name.clone(),
+                supported_kinds: listener.kinds.clone(),
+                attached_routes: listener.n_attached,
+                conditions: listener.conditions(self.refused.is_some(), generation),
+            })
+            .collect();
+        let bad: Vec<&str> = self
+            .listeners
+            .iter()
+            .filter(|listener| listener.refused.is_some())
+            .map(|listener| listener.name.as_str())
+            .collect();
+        let (accepted, programmed) = match &self.refused {
+            Some((reason, message)) => (
+                Condition::no("Accepted", reason, message.clone(), generation),
+                Condition::no("Programmed", "Invalid", message.clone(), generation),
+            ),
+            None if bad.len() == self.listeners.len() => {
+                let message = format!("no listener is valid: {}; see their conditions", bad.join(", "));
+                (
+                    Condition::no("Accepted", "ListenersNotValid", message.clone(), generation),
+                    Condition::no("Programmed", "Invalid", message, generation),
+                )
+            }
+            None => {
+                let pending =
+                    Condition::unknown("Programmed", "Pending", "no proxy has reported yet", generation);
+                let accepted = if bad.is_empty() {
+                    Condition::yes("Accepted", "Accepted", "the gateway is valid", generation)
+                } else {
+                    let message =
+                        format!("some listeners are not valid: {}; see their conditions", bad.join(", "));
+                    Condition::yes("Accepted", "ListenersNotValid", message, generation)
+                };
+                (accepted, pending)
+            }
+        };
+        let addresses = self
+            .addresses
+            .iter()
+            .map(|address| StatusAddress { r#type: "IPAddress", value: address.to_string() });
+        Status::Gateway(GatewayStatus {
+            addresses: if self.refused.is_some() { Vec::new() } else { addresses.collect() },
+            conditions: vec![accepted, programmed],
+            listeners,
+            attached_listener_sets: 0,
+        })
+    }
+}
+
+pub(crate) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";

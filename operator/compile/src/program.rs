@@ -1,0 +1,107 @@
+//! What proxies report becomes `Programmed`: true only when traffic works now.
+
+use std::collections::HashMap;
+
+use igw_crds::objects::ObjectKey;
+use igw_crds::sync::{BindFailureKind, ListenerReport, Report};
+
+use crate::Compiled;
+use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress};
+
+/// The statuses of a compilation with what the proxy says of its listeners.
+#[must_use]
+pub fn program(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Status)> {
+    let mut reports: HashMap<(&str, &str), &ListenerReport> = HashMap::new();
+    for listener in &report.listeners {
+        reports.insert((&listener.gateway, &listener.listener), listener);
+    }
+    compiled
+        .statuses
+        .iter()
+        .map(|(key, status)| match status {
+            Status::Gateway(gateway) if report.serving => {
+                let name = format!("{}/{}", key.namespace, key.name);
+                let of = |listener: &str| reports.get(&(name.as_str(), listener)).copied();
+                (key.clone(), Status::Gateway(programmed(gateway, of)))
+            }
+            other => (key.clone(), other.clone()),
+        })
+        .collect()
+}
+
+fn programmed<'r>(
+    gateway: &GatewayStatus,
+    report_of: impl Fn(&str) -> Option<&'r ListenerReport>,
+) -> GatewayStatus {
+    let mut gateway = gateway.clone();
+    let mut first_failure = None;
+    let mut n_bound = 0;
+    let mut bound = Vec::new();
+    for listener in &mut gateway.listeners {
+        let Some(report) = report_of(&listener.name) else { continue };
+        bound.extend(report.bound.iter().map(|address| address.ip()));
+        if judge(listener, report) {
+            n_bound += 1;
+        } else if let Some(failure) = &report.error {
+            first_failure
+                .get_or_insert((failure.kind, format!("listener {}: {}", listener.name, failure.message)));
+        }
+    }
+    let is_open =
+        |condition: &&mut Condition| condition.r#type == "Programmed" && condition.status == "Unknown";
+    if let Some(condition) = gateway.conditions.iter_mut().find(is_open) {
+        let generation = condition.observed_generation;
+        *condition = match first_failure {
+            _ if n_bound > 0 => Condition::yes(
+                "Programmed",
+                "Programmed",
+                format!("{n_bound} listeners take traffic"),
+                generation,
+            ),
+            Some((BindFailureKind::AddressNotUsable, message)) => {
+                Condition::no("Programmed", "AddressNotUsable", message, generation)
+            }
+            Some((_, message)) => Condition::no("Programmed", "Invalid", message, generation),
+            None => return gateway,
+        };
+        bound.sort_unstable();
+        bound.dedup();
+        gateway.addresses = bound
+            .into_iter()
+            .map(|address| StatusAddress { r#type: "IPAddress", value: address.to_string() })
+            .collect();
+    }
+    gateway
+}
+
+/// Takes a report into a listener's conditions; true if the listener takes traffic.
+fn judge(listener: &mut ListenerStatus, report: &ListenerReport) -> bool {
+    let is_open =
+        |condition: &&mut Condition| condition.r#type == "Programmed" && condition.status == "Unknown";
+    let Some(condition) = listener.conditions.iter_mut().find(is_open) else { return false };
+    let generation = condition.observed_generation;
+    match &report.error {
+        Some(failure) => {
+            let reason = match failure.kind {
+                BindFailureKind::PortInUse | BindFailureKind::HeldByOtherGateway => "PortUnavailable",
+                BindFailureKind::AddressNotUsable => "AddressNotUsable",
+                _ => "Invalid",
+            };
+            *condition = Condition::no("Programmed", reason, failure.message.clone(), generation);
+            if reason == "PortUnavailable"
+                && let Some(accepted) =
+                    listener.conditions.iter_mut().find(|condition| condition.r#type == "Accepted")
+            {
+                *accepted = Condition::no("Accepted", reason, failure.message.clone(), generation);
+            }
+            false
+        }
+        None if report.bound.is_empty() => false,
+        None => {
+            let shown: Vec<String> = report.bound.iter().map(ToString::to_string).collect();
+            let message = format!("takes traffic on {}", shown.join(", "));
+            *condition = Condition::yes("Programmed", "Programmed", message, generation);
+            true
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Routes: where they attach and what they say there.
+
+use std::collections::{BTreeMap, HashMap};
+
+use igw_crds::objects::http_route::{HttpRouteSpec, ParentReference};
+use igw_crds::objects::{Kind, ObjectKey, Spec};
+use igw_crds::snapshot::{Attachment, HostBinding, Route, RouteId};
+
+use crate::backends::{Backends, BadReference};
+use crate::hostnames::intersect;
+use crate::input::ObjectSet;
+use crate::listeners::{GATEWAY_GROUP, GatewayNode};
+use crate::rules::{RuleNode, rule};
+use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
+
+/// Routes of the snapshot, oldest first, and the statuses of all of them. Attaches them to listeners.
+pub(crate) fn routes(
+    objects: &ObjectSet,
+    gateways: &mut [GatewayNode],
+    backends: &mut Backends<'_>,
+) -> (Vec<Route>, Vec<(ObjectKey, Status)>) {
+    let by_name: HashMap<(String, String), usize> = gateways
+        .iter()
+        .enumerate()
+        .map(|(index, gateway)| ((gateway.key.namespace.clone(), gateway.key.name.clone()), index))
+        .collect();
+    let mut routes: Vec<Route> = Vec::new();
+    let mut statuses = Vec::new();
+    for (key, stored) in objects.by_age(Kind::HttpRoute) {
+        let Spec::HttpRoute(spec) = stored.spec() else { continue };
+        let mut parents = Vec::new();
+        // A route that attaches twice to a listener counts once.
+        let mut places: BTreeMap<(usize, usize), Vec<HostBinding>> = BTreeMap::new();
+        let mut is_ours = false;
+        for parent in &spec.parent_refs {
+            let Some(gateway) = gateway_of(&by_name, key, parent) else { continue };
+            is_ours = true;
+            let attached = attach(objects, key, spec, parent, &gateways[gateway]);
+            parents.push((
+                parent,
+                attached.as_ref().err().map(|refused| (refused.reason, refused.message.clone())),
+            ));
+            for (listener, hosts) in attached.unwrap_or_default() {
+                places.insert((gateway, listener), hosts);
+            }
+        }
+        if !is_ours {
+            continue;
+        }
+        let nodes: Vec<RuleNode> = spec.rules.iter().map(|one| rule(key, one, backends)).collect();
+        let id = RouteId(u32::try_from(routes.len()).unwrap_or(u32::MAX));
+        for ((gateway, listener), hosts) in places {
+            if let Some(listener) =
+                gateways.get_mut(gateway).and_then(|gateway| gateway.listeners.get_mut(listener))
+            {
+                listener.n_attached += 1;
+                listener.attachments.push(Attachment { route: id, hosts });
+            }
+        }
+        let generation = stored.generation;
+        let status = parents
+            .into_iter()
+            .map(|(parent, refused)| ParentStatus {
+                parent_ref: parent.clone(),
+                controller_name: CONTROLLER,
+                conditions: conditions(refused, &nodes, generation),
+            })
+            .collect();
+        statuses.push((key.clone(), Status::Route(RouteStatus { parents: status })));
+        routes.push(Route {
+            kind: key.kind.as_str().to_owned(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            rules: nodes.into_iter().map(|node| node.rule).collect(),
+        });
+    }
+    (routes, statuses)
+}
+
+/// The gateway of ours that a parentRef names.
+fn gateway_of(
+    by_name: &HashMap<(String, String), usize>,
+    route: &ObjectKey,
+    parent: &ParentReference,
+) -> Option<usize> {
+    if parent.group.as_str() != GATEWAY_GROUP || parent.kind.as_str() != "Gateway" {
+        return None;
+    }
+    let namespace =
+        parent.namespace.as_ref().map_or(route.namespace.as_str(), |namespace| namespace.as_str());
+    by_name.get(&(namespace.to_owned(), parent.name.clone())).copied()
+}
+
+/// Listeners of a parent that take the route, with the hostnames it serves there (semantics A.5).
+fn attach(
+    objects: &ObjectSet,
+    route: &ObjectKey,
+    spec: &HttpRouteSpec,
+    parent: &ParentReference,
+    gateway: &GatewayNode,
+) -> Result<Vec<(usize, Vec<HostBinding>)>, BadReference> {
+    let refuse = |reason: &'static str, message: String| Err(BadReference { reason, message });
+    let candidates: Vec<usize> = gateway
+        .listeners
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| {
+            parent.section_name.as_ref().is_none_or(|name| name.as_str() == listener.name)
+        })
+        .filter(|(_, listener)| parent.port.is_none_or(|port| port.as_u16() == listener.port))
+        .map(|(index, _)| index)
+        .collect();
+    if candidates.is_empty() {
+        let names: Vec<&str> = gateway.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let message =
+            format!("no listener of the gateway fits sectionName and port; it has: {}", names.join(", "));
+        return refuse("NoMatchingParent", message);
+    }
+    let allowing: Vec<usize> = candidates
+        .into_iter()
+        .filter(|index| {
+            gateway.listeners.get(*index).is_some_and(|listener| {
+                listener.allows_kind(route.kind.as_str())
+                    && listener.allows_namespace(objects, &route.namespace)
+            })
+        })
+        .collect();
+    if allowing.is_empty() {
+        let message = format!(
+            "no listener takes {} objects of namespace {}; its owner must change `allowedRoutes`",
+            route.kind, route.namespace
+        );
+        return refuse("NotAllowedByListeners", message);
+    }
+    let mut attached = Vec::new();
+    for index in allowing {
+        let Some(listener) = gateway.listeners.get(index) else { continue };
+        let own: Vec<Option<&str>> = match &spec.hostnames[..] {
+            [] => vec![None],
+            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        };
+        let hosts: Vec<HostBinding> = own
+            .into_iter()
+            .filter_map(|own| {
+                let serves = intersect(listener.hostname.as_deref(), own)?;
+                Some(HostBinding { serves, ranks: own.map(str::to_owned) })
+            })
+            .collect();
+        if !hosts.is_empty() {
+            attached.push((index, hosts));
+        }
+    }
+    if attached.is_empty() {
+        let message = "no hostname of the route is served by a listener; compare `hostnames` with the listeners' `hostname`";
+        return refuse("NoMatchingListenerHostname", message.to_owned());
+    }
+    Ok(attached)
+}
+
+fn conditions(
+    refused: Option<(&'static str, String)>,
+    nodes: &[RuleNode],
+    generation: u64,
+) -> Vec<Condition> {
+    let dropped: Vec<String> = nodes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, node)| Some(format!("rule {index}: {}", node.unserved.as_ref()?)))
+        .collect();
+    let mut conditions = Vec::new();
+    conditions.push(match refused {
+        Some((reason, message)) => Condition::no("Accepted", reason, message, generation),
+        None if !dropped.is_empty() && dropped.len() == nodes.len() => Condition::no(
+            "Accepted",
+            "UnsupportedValue",
+            format!("{}; change or remove it", dropped.join("; ")),
+            generation,
+        ),
+        None => Condition::yes("Accepted", "Accepted", "the route is attached", generation),
+    });
+    let bad = nodes.iter().flat_map(|node| &node.bad_references).next();
+    conditions.push(match bad {
+        Some(bad) => Condition::no("ResolvedRefs", bad.reason, bad.message.clone(), generation),
+        None => Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved", generation),
+    });
+    if !dropped.is_empty() && dropped.len() < nodes.len() {
+        let message = format!("Dropped Rule: {}; its requests are answered with 500", dropped.join("; "));
+        conditions.push(Condition::yes("PartiallyInvalid", "UnsupportedValue", message, generation));
+    }
+    conditions
+}

@@ -1,0 +1,147 @@
+//! Rules of routes: matches, filters, back ends, time limits.
+
+use std::collections::HashSet;
+
+use igw_crds::objects::ObjectKey;
+use igw_crds::objects::http_route::{HttpRouteMatch, HttpRouteRule, PathMatchType, ValueMatchType};
+use igw_crds::snapshot::{Action, Filter, Match, PathMatch, Rule, StringMatch, ValueMatch, WeightedBackend};
+use regex_automata::meta::Regex;
+
+use crate::backends::{Backends, BadReference};
+use crate::filters::filters;
+
+/// A rule, and what is wrong with it.
+pub(crate) struct RuleNode {
+    pub(crate) rule: Rule,
+    /// Why the rule answers an error in place of what it says.
+    pub(crate) unserved: Option<String>,
+    /// References that lead nowhere.
+    pub(crate) bad_references: Vec<BadReference>,
+}
+
+/// Translates a rule. One that is not served answers 500: its requests never fall to another rule.
+pub(crate) fn rule(route: &ObjectKey, rule: &HttpRouteRule, backends: &mut Backends<'_>) -> RuleNode {
+    let mut bad_references = Vec::new();
+    let mut unserved = None;
+    if rule.retry.is_some() {
+        unserved = Some("`retry` is not served by this version".to_owned());
+    }
+    if rule.session_persistence.is_some() {
+        unserved = Some("`sessionPersistence` is not served by this version".to_owned());
+    }
+    let mut matches = Vec::new();
+    for one in &rule.matches {
+        match translate(one) {
+            Ok(translated) => matches.push(translated),
+            Err(message) => {
+                unserved = Some(message);
+                // The match still takes its requests as far as its path tells, so that no other rule gets them.
+                matches.push(Match { path: path(one), method: None, headers: Vec::new(), query: Vec::new() });
+            }
+        }
+    }
+    let rule_filters = filters(&rule.filters).unwrap_or_else(|message| {
+        unserved = Some(message);
+        Vec::new()
+    });
+    let mut candidates = Vec::new();
+    for reference in &rule.backend_refs {
+        let filters = filters(&reference.filters).unwrap_or_else(|message| {
+            unserved = Some(message);
+            Vec::new()
+        });
+        let backend = match backends.resolve(route, reference) {
+            Ok(backend) => Some(backend),
+            Err(bad) => {
+                bad_references.push(bad);
+                None
+            }
+        };
+        candidates.push(WeightedBackend { weight: reference.weight.as_u32(), backend, filters });
+    }
+    let ends = rule_filters.iter().any(|filter| matches!(filter, Filter::Redirect(_)));
+    let error = || Action::Respond { status: 500, cause: "backend_invalid".to_owned() };
+    let (action, rule_filters) = match unserved {
+        Some(_) => (Action::Respond { status: 500, cause: "route_invalid".to_owned() }, Vec::new()),
+        None if candidates.is_empty() && !ends => (error(), rule_filters),
+        None => (Action::Forward { backends: candidates }, rule_filters),
+    };
+    let timeouts = rule.timeouts.as_ref();
+    let rule = Rule {
+        name: rule.name.as_ref().map(|name| name.as_str().to_owned()),
+        matches,
+        filters: rule_filters,
+        action,
+        request_timeout_ms: timeouts
+            .and_then(|timeouts| timeouts.request.as_ref())
+            .map_or(0, |span| span.as_millis()),
+        backend_timeout_ms: timeouts
+            .and_then(|timeouts| timeouts.backend_request.as_ref())
+            .map(|span| span.as_millis()),
+    };
+    RuleNode { rule, unserved, bad_references }
+}
+
+fn translate(one: &HttpRouteMatch) -> Result<Match, String> {
+    if one.path.r#type == PathMatchType::RegularExpression {
+        check_regex(&one.path.value)?;
+    }
+    let mut seen = HashSet::new();
+    let mut headers = Vec::new();
+    for header in &one.headers {
+        let name = header.name.as_str().to_lowercase();
+        let value = value(header.r#type, header.value.as_str())?;
+        if seen.insert(name.clone()) {
+            headers.push(ValueMatch { name, value });
+        }
+    }
+    let mut seen = HashSet::new();
+    let mut query = Vec::new();
+    for parameter in &one.query_params {
+        let name = parameter.name.as_str().to_owned();
+        let value = value(parameter.r#type, parameter.value.as_str())?;
+        if seen.insert(name.clone()) {
+            query.push(ValueMatch { name, value });
+        }
+    }
+    Ok(Match { path: path(one), method: one.method.map(|method| method.as_str().to_owned()), headers, query })
+}
+
+fn path(one: &HttpRouteMatch) -> PathMatch {
+    let value = one.path.value.clone();
+    match one.path.r#type {
+        PathMatchType::Exact => PathMatch::Exact(value),
+        PathMatchType::RegularExpression => PathMatch::Regex(value),
+        PathMatchType::PathPrefix => {
+            let trimmed = value.trim_end_matches('/');
+            PathMatch::Prefix(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
+        }
+    }
+}
+
+fn value(kind: ValueMatchType, value: &str) -> Result<StringMatch, String> {
+    match kind {
+        ValueMatchType::Exact => Ok(StringMatch::Exact(value.to_owned())),
+        ValueMatchType::RegularExpression => {
+            check_regex(value)?;
+            Ok(StringMatch::Regex(value.to_owned()))
+        }
+    }
+}
+
+/// Patterns are matched in linear time and bounded in size.
+fn check_regex(pattern: &str) -> Result<(), String> {
+    let limits = Regex::config().nfa_size_limit(Some(REGEX_BYTES)).onepass(false);
+    match Regex::builder().configure(limits).build(&format!("^(?:{pattern})$")) {
+        Ok(_) => Ok(()),
+        Err(error) if error.size_limit().is_some() => {
+            Err(format!("pattern `{pattern}` is too large; make it shorter"))
+        }
+        Err(_) => Err(format!(
+            "pattern `{pattern}` is not a valid regular expression (no look-around, no back references)"
+        )),
+    }
+}
+
+/// Bound of a compiled pattern.
+const REGEX_BYTES: usize = 64 * 1024;
