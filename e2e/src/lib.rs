@@ -1,1 +1,7 @@
-//! placeholder
+//! What scenarios need: real processes, name servers and back ends that can misbehave, a client that checks
+//! every byte. Blocking and thread per connection: nothing here shares code with what it tests.
+
+pub mod client;
+pub mod dns;
+pub mod origin;
+pub mod process;

@@ -1,0 +1,224 @@
+//! Real processes of the binaries under test, and places for them.
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+
+use crate::client::eventually;
+
+/// A running `igw up` with its folders.
+pub struct Up {
+    /// Objects.
+    pub folder: PathBuf,
+    /// State.
+    pub state: PathBuf,
+    /// Loopback address of this test alone.
+    pub ip: IpAddr,
+    /// Admin of the proxy.
+    pub proxy_admin: SocketAddr,
+    /// Admin of `igw up`.
+    pub admin: SocketAddr,
+    child: Option<Child>,
+    arguments: Vec<String>,
+    scratch: TempDir,
+}
+
+// === impl Up ===
+
+impl Up {
+    /// Folders and addresses; nothing runs yet.
+    ///
+    /// # Errors
+    /// Fails without a temporary folder.
+    pub fn prepare() -> anyhow::Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        let ip = own_ip();
+        let folder = scratch.path().join("objects");
+        std::fs::create_dir(&folder)?;
+        Ok(Self {
+            folder,
+            state: scratch.path().join("state"),
+            ip,
+            proxy_admin: free(ip)?,
+            admin: free(ip)?,
+            child: None,
+            arguments: Vec::new(),
+            scratch,
+        })
+    }
+
+    /// Writes a file of objects.
+    ///
+    /// # Errors
+    /// Fails if the folder is gone.
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        // Whole or not at all, as an editor does.
+        let temporary = self.scratch.path().join("new.yaml");
+        std::fs::write(&temporary, text)?;
+        std::fs::rename(&temporary, self.folder.join(name))?;
+        Ok(())
+    }
+
+    /// Starts and waits until it is ready.
+    ///
+    /// # Errors
+    /// Fails if it is not ready within 20 s; says what it printed.
+    pub fn start(&mut self, more: &[&str]) -> anyhow::Result<Duration> {
+        self.arguments = more.iter().map(|argument| (*argument).to_owned()).collect();
+        self.restart()
+    }
+
+    /// Starts again with the same arguments.
+    ///
+    /// # Errors
+    /// As [`Up::start`].
+    pub fn restart(&mut self) -> anyhow::Result<Duration> {
+        let ready = self.scratch.path().join("ready");
+        let _ = std::fs::remove_file(&ready);
+        let log = File::options().create(true).append(true).open(self.log())?;
+        let child = Command::new(binary("igw")?)
+            .arg("up")
+            .arg(&self.folder)
+            .args(["--state", &self.state.display().to_string(), "--cluster", "test"])
+            .args(["--admin", &self.admin.to_string(), "--proxy-admin", &self.proxy_admin.to_string()])
+            .args(["--ready-file", &ready.display().to_string(), "--workers", "2"])
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        eventually("igw up is ready", Duration::from_secs(20), || ready.exists())
+            .with_context(|| format!("it printed:\n{}", self.printed()))
+    }
+
+    /// Everything printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Kills `igw up` with SIGKILL; the proxy goes on.
+    ///
+    /// # Errors
+    /// Fails if it does not run.
+    pub fn kill_operator(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("igw up does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Pid of the serving process of the proxy.
+    ///
+    /// # Errors
+    /// Fails if it is not found.
+    pub fn server_pid(&self) -> anyhow::Result<u32> {
+        self.pids("--server")?.into_iter().next().context("no serving process")
+    }
+
+    /// Stops and waits for the end.
+    ///
+    /// # Errors
+    /// Fails if it does not end within 20 s.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        signal(child.id(), "TERM")?;
+        let ended =
+            eventually("igw up ends", Duration::from_secs(20), || matches!(child.try_wait(), Ok(Some(_))));
+        if ended.is_err() {
+            let _ = child.kill();
+        }
+        ended.map(|_| ())
+    }
+
+    /// Pids of processes with this state in their command line and `word` too.
+    fn pids(&self, word: &str) -> anyhow::Result<Vec<u32>> {
+        let state = self.state.display().to_string();
+        let mut pids = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let entry = entry?;
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            if command.contains(&state) && command.contains(word) {
+                pids.push(pid);
+            }
+        }
+        Ok(pids)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.scratch.path().join("log")
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.stop();
+        // Whatever a failed test left behind is ours: its command line names our own folder.
+        for pid in self.pids("igw").unwrap_or_default() {
+            let _ = signal(pid, "KILL");
+        }
+    }
+}
+
+/// Sends a signal to a process that a test started.
+///
+/// # Errors
+/// Fails if the process is gone.
+pub fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
+    let status =
+        Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status()?;
+    if !status.success() {
+        bail!("process {pid} is gone");
+    }
+    Ok(())
+}
+
+/// Path of a binary under test: `IGW_BIN_DIR`, else beside the test.
+///
+/// # Errors
+/// Fails if it was not built.
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = match std::env::var_os("IGW_BIN_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let test = std::env::current_exe()?;
+            test.ancestors().nth(2).map(Path::to_path_buf).context("no target folder")?
+        }
+    };
+    let path = folder.join(name);
+    if !path.exists() {
+        bail!(
+            "{} is not built; run `cargo build --release -p igw -p igw-proxy` and set IGW_BIN_DIR",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// A loopback address that no other test of any process uses at the moment.
+#[must_use]
+pub fn own_ip() -> IpAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let pid = std::process::id();
+    IpAddr::V4(Ipv4Addr::new(127, 16 + (pid >> 8 & 0x7f) as u8, pid as u8, (next & 0xff) as u8))
+}
+
+/// An address with a port that is free now.
+///
+/// # Errors
+/// Fails if there is none.
+pub fn free(ip: IpAddr) -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
+}
