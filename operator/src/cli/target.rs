@@ -1,0 +1,90 @@
+//! Where a verb finds objects: a directory, the state of an `igw up`, or the one that runs.
+
+use std::path::{Path, PathBuf};
+
+use igw_crds::snapshot::Snapshot;
+use igw_crds::sync::Envelope;
+
+use super::{Exit, Failure};
+use crate::standalone::http::fetch;
+use crate::standalone::listing::Listing;
+use crate::standalone::offline::Offline;
+use crate::standalone::state::default_folder;
+
+/// The arguments that choose a target.
+#[derive(Debug, clap::Args)]
+pub struct TargetArgs {
+    /// Read objects from files and folders, offline; may be repeated
+    #[arg(long, value_name = "PATH", conflicts_with = "state")]
+    dir: Vec<PathBuf>,
+    /// State folder of an igw up [default: that of the igw up that runs]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Cluster name that completes service names, with --dir
+    #[arg(long, value_name = "NAME", env = "CLUSTERNAME", default_value = "default", value_parser = super::up::parse_cluster)]
+    cluster: String,
+}
+
+// === impl TargetArgs ===
+
+impl TargetArgs {
+    /// The objects with their statuses.
+    ///
+    /// # Errors
+    /// [`Exit::Unreachable`] where there is nothing to ask.
+    pub fn listing(&self) -> Result<Listing, Failure> {
+        if !self.dir.is_empty() {
+            return Ok(Offline::load(&self.dir, None, &self.cluster).view().listing());
+        }
+        let state = self.state_folder()?;
+        let bytes = fetch(&state.join("admin.sock"), "/api/v1/state")
+            .or_else(|_| std::fs::read(state.join("status.json")))
+            .map_err(|error| nothing_there(&state, &error))?;
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(&state, &error.to_string()))
+    }
+
+    /// The snapshot that is served, or would be.
+    ///
+    /// # Errors
+    /// [`Exit::Unreachable`] where there is nothing to ask.
+    pub fn snapshot(&self) -> Result<Snapshot, Failure> {
+        if !self.dir.is_empty() {
+            return Ok(Offline::load(&self.dir, None, &self.cluster).compiled.snapshot);
+        }
+        let state = self.state_folder()?;
+        let bytes = fetch(&state.join("admin.sock"), "/api/v1/snapshot")
+            .or_else(|_| std::fs::read(state.join("snapshot.json")))
+            .map_err(|error| nothing_there(&state, &error))?;
+        let envelope: Envelope =
+            serde_json::from_slice(&bytes).map_err(|error| unreadable(&state, &error.to_string()))?;
+        envelope.open().map_err(|error| unreadable(&state, &error.to_string()))
+    }
+
+    /// The admin socket of the proxy that runs, if the target is not a directory.
+    #[must_use]
+    pub fn proxy_socket(&self) -> Option<PathBuf> {
+        if self.dir.is_empty() { Some(self.state_folder().ok()?.join("proxy/admin.sock")) } else { None }
+    }
+
+    fn state_folder(&self) -> Result<PathBuf, Failure> {
+        self.state.clone().or_else(default_folder).ok_or_else(|| {
+            Failure::new(
+                Exit::Usage,
+                "name a directory of objects with --dir, or a state folder with --state",
+            )
+        })
+    }
+}
+
+fn nothing_there(state: &Path, error: &std::io::Error) -> Failure {
+    let message = format!(
+        "no igw up runs on {} and it left nothing there ({error}); name a directory of objects with --dir, or \
+         another state folder with --state",
+        state.display()
+    );
+    Failure::new(Exit::Unreachable, message)
+}
+
+fn unreadable(state: &Path, error: &str) -> Failure {
+    Failure::new(Exit::Unreachable, format!("what {} holds cannot be read: {error}", state.display()))
+}

@@ -1,0 +1,174 @@
+//! `igw up`: run a gateway on this machine from a directory of objects.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use igw_crds::objects::names::TimeSpan;
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, Failure};
+use crate::standalone::app::{self, Options};
+use crate::standalone::reconciler::Subject;
+use crate::standalone::state::default_folder;
+
+/// Arguments of `igw up`.
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// Files and folders with objects; folders are read to the end and watched
+    #[arg(value_name = "PATH", default_value = ".")]
+    paths: Vec<PathBuf>,
+    /// State folder [default: $XDG_STATE_HOME/igw, else ~/.local/state/igw]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Cluster name that completes service names
+    #[arg(long, value_name = "NAME", env = "CLUSTERNAME", default_value = "default", value_parser = parse_cluster)]
+    cluster: String,
+    /// Server of the default resolver, in place of /etc/resolv.conf; may be repeated
+    #[arg(long = "nameserver", value_name = "ADDR[:PORT]", value_parser = parse_nameserver)]
+    nameservers: Vec<SocketAddr>,
+    /// Threads that serve traffic [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Own admin address: metrics, health, status page
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8405")]
+    admin: SocketAddr,
+    /// Admin address of the proxy
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8404")]
+    proxy_admin: SocketAddr,
+    /// File that appears when every listener is bound and every object has a status
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Time for requests under way at the end [default: what the gateways say, 30s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    drain_timeout: Option<Duration>,
+    /// Form of log lines
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogForm::Text)]
+    log_format: LogForm,
+    /// Least important log lines that are written
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogForm {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    /// Failures.
+    Error,
+    /// What may surprise.
+    Warn,
+    /// Changes of state.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// What keeps the gateway from starting.
+pub fn run(args: UpArgs) -> Result<Exit, Failure> {
+    let level =
+        args.log_level.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let form =
+        args.log_format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    start_log(args.log_format, &level);
+    let Some(state) = args.state.or_else(default_folder) else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "neither HOME nor XDG_STATE_HOME is set; name a state folder with --state",
+        ));
+    };
+    app::run(Options {
+        subject: Subject { paths: args.paths, cluster: args.cluster, nameservers: args.nameservers },
+        state,
+        workers: args.workers,
+        admin: args.admin,
+        proxy_admin: args.proxy_admin,
+        ready_file: args.ready_file,
+        drain_timeout: args.drain_timeout,
+        proxy_args: vec!["--log-format".into(), form, "--log-level".into(), level],
+    })?;
+    Ok(Exit::Done)
+}
+
+/// A cluster name: labels of a domain name.
+pub(super) fn parse_cluster(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let name = text.to_ascii_lowercase();
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        Ok(name)
+    } else {
+        Err("a cluster name is made of letters, digits, dashes and dots, as in a domain name".into())
+    }
+}
+
+/// An address with port 53 where none is given.
+pub(super) fn parse_nameserver(text: &str) -> Result<SocketAddr, String> {
+    let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    text.parse::<SocketAddr>()
+        .or_else(|_| address.map(|address| SocketAddr::new(address, 53)))
+        .map_err(|_| "write an address, or address:port ([address]:port for IPv6)".into())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    TimeSpan::parse(text).map(|span| Duration::from_millis(span.as_millis()))
+}
+
+fn start_log(form: LogForm, level: &str) {
+    let colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(colours);
+    // A log that runs already is the caller's, and good enough.
+    let _ = match form {
+        LogForm::Text => lines.try_init(),
+        LogForm::Json => lines.json().try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nameservers_have_a_port() {
+        for (text, want) in [
+            ("127.0.0.1", Some("127.0.0.1:53")),
+            ("127.0.0.1:5300", Some("127.0.0.1:5300")),
+            ("::1", Some("[::1]:53")),
+            ("[::1]:54", Some("[::1]:54")),
+            ("[::1]", Some("[::1]:53")),
+            ("dns.test", None),
+        ] {
+            assert_eq!(parse_nameserver(text).ok(), want.map(|want| want.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn cluster_names_are_domain_names() {
+        assert_eq!(parse_cluster("Demo.example").unwrap(), "demo.example");
+        for text in ["", "a..b", "-a", "a b"] {
+            assert!(parse_cluster(text).is_err(), "{text}");
+        }
+    }
+}

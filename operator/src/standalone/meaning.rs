@@ -1,0 +1,80 @@
+//! The seam between what was read and what it means: the conversions around `compile`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use igw_compile::{Compiled, Facts, ObjectSet, Status, Stored, compile, program};
+use igw_crds::objects::{Kind, ObjectKey, Spec};
+use igw_crds::sync::Report;
+use jiff::Timestamp;
+
+use super::listing::{Notice, Severity};
+use super::reading::object_name;
+use super::store::{Gathered, Taken};
+use super::view::Record;
+
+/// Facts of a machine without a cluster.
+#[must_use]
+pub fn facts(cluster: &str, nameservers: &[SocketAddr]) -> Facts {
+    Facts { cluster: cluster.to_owned(), nameservers: nameservers.to_vec() }
+}
+
+/// What the objects mean, given what is known of each.
+#[must_use]
+pub fn meaning(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>, facts: &Facts) -> Compiled {
+    let mut set = ObjectSet::default();
+    for (key, taken) in &gathered.objects {
+        let record = records.get(key);
+        let stored = Stored {
+            object: taken.object.clone(),
+            uid: record.map(|record| record.uid.clone()).unwrap_or_default(),
+            created: record.map_or(Timestamp::UNIX_EPOCH, |record| record.created),
+            generation: record.map_or(1, |record| record.generation),
+        };
+        set.insert(key.clone(), stored);
+    }
+    compile(&set, facts)
+}
+
+/// The statuses, given what the proxy says.
+#[must_use]
+pub fn statuses(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Status)> {
+    program(compiled, report)
+}
+
+/// The warnings of a compilation, with their places, and the routes that no gateway can have a status for.
+#[must_use]
+pub fn notices_of(compiled: &Compiled, gathered: &Gathered) -> Vec<Notice> {
+    let warnings = compiled.warnings.iter().map(|warning| {
+        let taken = gathered.objects.get(&warning.object);
+        notice(&warning.object, taken, warning.field.clone(), warning.message.clone())
+    });
+    let mut notices: Vec<_> = warnings.collect();
+    for (key, taken) in &gathered.objects {
+        let Spec::HttpRoute(route) = &taken.object.spec else { continue };
+        for (index, parent) in route.parent_refs.iter().enumerate() {
+            let namespace =
+                parent.namespace.as_ref().map_or(key.namespace.as_str(), |namespace| namespace.as_str());
+            let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
+            let is_gateway = Kind::find(parent.group.as_str(), parent.kind.as_str()) == Some(Kind::Gateway);
+            if is_gateway && !gathered.objects.contains_key(&gateway) {
+                let message = format!("there is no {gateway}; write it, or correct the reference");
+                notices.push(notice(key, Some(taken), format!("spec.parentRefs[{index}]"), message));
+            }
+        }
+    }
+    notices
+}
+
+fn notice(key: &ObjectKey, taken: Option<&Taken>, field: String, message: String) -> Notice {
+    let source = taken.map(|taken| taken.source.clone()).unwrap_or_default();
+    Notice {
+        file: source.file,
+        line: source.line,
+        severity: Severity::Warning,
+        object: Some(object_name(key)),
+        field,
+        message,
+        ..Notice::default()
+    }
+}

@@ -1,0 +1,51 @@
+//! The gateway of one machine: `igw up`.
+//!
+//! ```text
+//! files --(watch, walk)--> store --(ledger)--> compile --> snapshot --(sync_server)--> igw-proxy
+//!                                                 |                                       |
+//!                                              statuses <---------- reports --------------+
+//! ```
+//!
+//! Two threads. The reconciler reads files, compiles and decides; it takes [`Event`]s from everywhere and
+//! publishes two values, the newest snapshot and the newest view. The shell serves both, supervises the proxy
+//! and takes signals; it never waits for the reconciler. The proxy is a process of its own that outlives both.
+
+pub mod admin;
+pub mod app;
+pub mod files;
+pub mod http;
+pub mod keeper;
+pub mod ledger;
+pub mod listing;
+pub mod meaning;
+pub mod memory;
+pub mod metrics;
+pub mod offline;
+pub mod proxy;
+pub mod reading;
+pub mod reconciler;
+pub mod state;
+pub mod statuses;
+pub mod store;
+pub mod sync_server;
+pub mod view;
+pub mod watch;
+
+use std::path::PathBuf;
+
+use igw_crds::sync::SyncRequest;
+
+/// What the reconciler is told.
+#[derive(Debug)]
+pub enum Event {
+    /// Files may have changed; the paths, where they are known.
+    Files(Vec<PathBuf>),
+    /// Read everything again, and take what vanished for deleted.
+    Confirm,
+    /// The proxy says what it runs and how it fares.
+    Report(Box<SyncRequest>),
+    /// The proxy ended.
+    ProxyGone,
+    /// End.
+    Stop,
+}

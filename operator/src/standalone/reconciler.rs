@@ -1,0 +1,458 @@
+//! The one thread that decides: reads files, compiles, publishes, turns reports into statuses.
+//!
+//! It acts on the whole latest state whatever told it to. Files settle for 20 ms, at most 80 ms, before they
+//! are read. A snapshot is published only if it differs from the one before. Statuses are published when the
+//! proxy runs the newest snapshot, or after a second without that, so that `Programmed` is not claimed of
+//! something that no proxy has seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
+
+use igw_compile::{Compiled, Facts, Status};
+use igw_crds::objects::ObjectKey;
+use igw_crds::sync::{Envelope, Report, SyncRequest};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::Event;
+use super::keeper::{Content, Keeper};
+use super::ledger::Ledger;
+use super::listing::{Listing, Notice, Severity, object_id};
+use super::meaning::{facts, meaning, notices_of, statuses};
+use super::memory::Memory;
+use super::metrics::Metrics;
+use super::reading::object_name;
+use super::state::{State, write_atomic};
+use super::statuses::carry_times;
+use super::store::{Gathered, Hints, Store};
+use super::sync_server::Sealed;
+use super::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
+use super::watch::Watch;
+
+/// What a gateway is made of.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Cluster name that completes service names.
+    pub cluster: String,
+    /// Servers of the default resolver; empty = those of resolv.conf.
+    pub nameservers: Vec<SocketAddr>,
+}
+
+/// Where decisions go.
+pub struct Outlets {
+    /// The newest snapshot.
+    pub newest: watch::Sender<Option<Arc<Sealed>>>,
+    /// The newest view.
+    pub view: watch::Sender<Arc<View>>,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// The thread's state.
+pub struct Reconciler {
+    store: Store,
+    watch: Watch,
+    ledger: Ledger,
+    keeper: Keeper,
+    facts: Facts,
+    outlets: Outlets,
+    gathered: Gathered,
+    records: BTreeMap<ObjectKey, Record>,
+    compiled: Option<Compiled>,
+    generation: u64,
+    report: Option<SyncRequest>,
+    told: BTreeMap<String, Told>,
+    logged: BTreeSet<String>,
+    due: Due,
+}
+
+/// A status that was published.
+struct Told {
+    /// As compiled; nothing for one of an earlier run.
+    bare: Option<Status>,
+    /// With its times.
+    json: Arc<Value>,
+}
+
+/// What has to happen when.
+struct Due {
+    hints: Hints,
+    /// Events came; read at the first, and not later than the second.
+    files: Option<(Instant, Instant)>,
+    /// Statuses wait for the proxy until then.
+    statuses: Option<Instant>,
+    /// Look at the files without any event.
+    look: Instant,
+}
+
+// === impl Reconciler ===
+
+impl Reconciler {
+    /// A reconciler that has not looked at anything yet.
+    ///
+    /// # Errors
+    /// The system's, if no thread can be started.
+    pub fn new(subject: Subject, state: &State, outlets: Outlets, events: Sender<Event>) -> io::Result<Self> {
+        let now = Timestamp::now();
+        let mut ledger = Ledger::load(&state.path(LEDGER), now);
+        // An epoch that is not on disk would be counted again after the next start.
+        if let Err(error) = write_atomic(&state.path(LEDGER), &ledger.to_bytes()) {
+            warn!(%error, "ledger cannot be written; the epoch is taken from the clock");
+            ledger.surpass(0, now);
+        }
+        let memory = Memory::load(&state.path(OBJECTS));
+        Ok(Self {
+            store: Store::new(subject.paths, Some(state.root().to_owned()), memory),
+            watch: Watch::start(events),
+            ledger,
+            keeper: Keeper::start(state.root().to_owned())?,
+            facts: facts(&subject.cluster, &subject.nameservers),
+            outlets,
+            gathered: Gathered::default(),
+            records: BTreeMap::new(),
+            compiled: None,
+            generation: 0,
+            report: None,
+            told: earlier_statuses(state),
+            logged: BTreeSet::new(),
+            due: Due { hints: Hints::default(), files: None, statuses: None, look: Instant::now() },
+        })
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(mut self, events: &Receiver<Event>) {
+        self.reconcile();
+        loop {
+            let wait = self.due.next().saturating_duration_since(Instant::now());
+            match events.recv_timeout(wait) {
+                Ok(Event::Files(paths)) => self.due.settle(paths),
+                Ok(Event::Confirm) => {
+                    self.due.hints.confirmed = true;
+                    self.reconcile();
+                }
+                Ok(Event::Report(report)) => self.take_report(*report),
+                Ok(Event::ProxyGone) => {
+                    self.report = None;
+                    self.publish_statuses();
+                }
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if self.due.files.is_some_and(|(at, latest)| at.min(latest) <= now) || self.due.look <= now {
+                self.reconcile();
+            }
+            if self.due.statuses.is_some_and(|at| at <= now) {
+                self.publish_statuses();
+            }
+        }
+        self.keeper.close();
+    }
+
+    /// One pass over the files, and what follows from it.
+    fn reconcile(&mut self) {
+        let started = Instant::now();
+        let hints = std::mem::take(&mut self.due.hints);
+        let pass = self.store.pass(&hints, SystemTime::now());
+        self.due.files = None;
+        self.due.look = started + LOOK;
+        if self.watch.follow(&pass.folders) {
+            // What was made between the walk and the watch made no event.
+            self.due.look = started + SETTLE_MAX;
+        }
+        if !pass.changed && self.compiled.is_some() {
+            self.outlets.metrics.reconciled("unchanged", started.elapsed());
+            return;
+        }
+        self.gathered = self.store.gather();
+        self.keep_records();
+        let compiled = meaning(&self.gathered, &self.records, &self.facts);
+        let is_new = self.compiled.as_ref().is_none_or(|before| before.snapshot != compiled.snapshot);
+        self.compiled = Some(compiled);
+        if is_new {
+            self.publish_snapshot();
+        }
+        self.log_notices();
+        self.count_objects();
+        let result = if self.gathered.broken.is_empty() { "changed" } else { "invalid" };
+        self.outlets.metrics.reconciled(result, started.elapsed());
+        let ledger = self.ledger.clone();
+        self.keeper.write(LEDGER, Content::new(move || ledger.to_bytes()));
+        let remembered = self.store.remember();
+        self.keeper.write(OBJECTS, Content::new(move || remembered.to_bytes()));
+        if self.is_current() {
+            self.publish_statuses();
+        } else {
+            self.due.statuses = Some(Instant::now() + STATUS_PATIENCE);
+        }
+    }
+
+    /// Brings the ledger up to date.
+    fn keep_records(&mut self) {
+        let now = Timestamp::now();
+        let mut records = BTreeMap::new();
+        let mut names = BTreeSet::new();
+        for (key, taken) in &self.gathered.objects {
+            let name = object_name(key);
+            let entry = self.ledger.observe(&name, taken.content, now);
+            let record =
+                Record { uid: entry.uid.clone(), created: entry.created, generation: entry.generation };
+            records.insert(key.clone(), record);
+            names.insert(name);
+        }
+        // While something cannot be told, what is not there may only be unreadable.
+        if !self.gathered.uncertain {
+            self.ledger.retain(|name| names.contains(name));
+        }
+        self.records = records;
+    }
+
+    /// Seals the compiled snapshot as the next generation.
+    fn publish_snapshot(&mut self) {
+        let Some(compiled) = &self.compiled else { return };
+        let sealed = Envelope::seal(self.ledger.epoch, self.generation + 1, &compiled.snapshot)
+            .and_then(|envelope| Sealed::new(&envelope));
+        match sealed {
+            Ok(sealed) => {
+                self.generation += 1;
+                self.outlets.metrics.published(self.generation);
+                info!(
+                    generation = self.generation,
+                    gateways = compiled.snapshot.gateways.len(),
+                    routes = compiled.snapshot.routes.len(),
+                    "snapshot published"
+                );
+                let bytes = sealed.bytes.clone();
+                self.keeper.write(SNAPSHOT, Content::new(move || bytes.to_vec()));
+                self.outlets.newest.send_replace(Some(Arc::new(sealed)));
+            }
+            Err(error) => error!(%error, "snapshot cannot be sealed; the one before stays"),
+        }
+    }
+
+    fn take_report(&mut self, report: SyncRequest) {
+        if self.compiled.is_some() && (report.epoch, report.generation) > (self.ledger.epoch, self.generation)
+        {
+            // The ledger was lost or went back: the proxy would refuse every snapshot of this epoch.
+            self.ledger.surpass(report.epoch, Timestamp::now());
+            self.generation = 0;
+            info!(epoch = self.ledger.epoch, "proxy has seen a later epoch; going above it");
+            self.publish_snapshot();
+            let ledger = self.ledger.clone();
+            self.keeper.write(LEDGER, Content::new(move || ledger.to_bytes()));
+        }
+        let is_news = self.report.as_ref().is_none_or(|before| {
+            before.report != report.report
+                || (before.epoch, before.generation) != (report.epoch, report.generation)
+        });
+        if !is_news {
+            return;
+        }
+        self.log_report(&report);
+        self.report = Some(report);
+        if self.is_current() {
+            self.publish_statuses();
+        }
+    }
+
+    /// Whether the proxy runs the newest snapshot.
+    fn is_current(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| {
+            report.report.serving && (report.epoch, report.generation) == (self.ledger.epoch, self.generation)
+        })
+    }
+
+    /// Makes statuses from what was compiled and what the proxy said, and shows them.
+    fn publish_statuses(&mut self) {
+        self.due.statuses = None;
+        let Some(compiled) = &self.compiled else { return };
+        let nothing = Report::default();
+        let report = self.report.as_ref().map_or(&nothing, |report| &report.report);
+        let now = seconds(Timestamp::now());
+        let mut told = BTreeMap::new();
+        for (key, status) in statuses(compiled, report) {
+            let name = object_name(&key);
+            let before = self.told.remove(&name);
+            let now_told = match before {
+                Some(before) if before.bare.as_ref() == Some(&status) => before,
+                before => {
+                    let mut json = serde_json::to_value(&status).unwrap_or_default();
+                    carry_times(before.as_ref().map(|before| &*before.json), &mut json, &now);
+                    Told { bare: Some(status), json: Arc::new(json) }
+                }
+            };
+            told.insert(name, now_told);
+        }
+        self.told = told;
+        let is_ready = self.is_current() && is_every_listener_told(&compiled.snapshot, report);
+        let view = View {
+            epoch: self.ledger.epoch,
+            generation: self.generation,
+            ready: is_ready,
+            notices: self.notices(),
+            shown: self.shown(),
+            listeners: listeners_in_words(&compiled.snapshot, report),
+        };
+        let view = Arc::new(view);
+        self.outlets.view.send_replace(view.clone());
+        self.keeper
+            .write(STATUS, Content::new(move || serde_json::to_vec(&view.listing()).unwrap_or_default()));
+    }
+
+    fn shown(&self) -> Vec<Shown> {
+        let shown = self.gathered.objects.iter().map(|(key, taken)| {
+            let name = object_name(key);
+            Shown {
+                object: taken.object.clone(),
+                record: self.records.get(key).cloned(),
+                status: self.told.get(&name).map(|told| told.json.clone()),
+                name: name.into(),
+                source: taken.source.clone(),
+            }
+        });
+        shown.collect()
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let mut notices = self.gathered.notices.clone();
+        if let Some(compiled) = &self.compiled {
+            notices.extend(notices_of(compiled, &self.gathered));
+        }
+        if let Some(refused) = self.report.as_ref().and_then(|report| report.report.refused.as_ref()) {
+            notices.push(Notice {
+                severity: Severity::Error,
+                message: format!("the proxy refused the newest snapshot: {refused}"),
+                hint: Some("it serves the one before".into()),
+                ..Notice::default()
+            });
+        }
+        notices
+    }
+
+    /// Logs what was not wrong before, and how much of it is right again.
+    fn log_notices(&mut self) {
+        let notices = self.notices();
+        let lines: BTreeSet<String> = notices.iter().map(Notice::line).collect();
+        let mut n_logged = 0_usize;
+        for notice in &notices {
+            let line = notice.line();
+            if self.logged.contains(&line) {
+                continue;
+            }
+            n_logged += 1;
+            match notice.severity {
+                _ if n_logged > MAX_LOGGED => {}
+                Severity::Error => error!("{line}"),
+                Severity::Warning => warn!("{line}"),
+            }
+        }
+        if n_logged > MAX_LOGGED {
+            warn!(more = n_logged - MAX_LOGGED, "more errors and warnings; igw validate lists them all");
+        }
+        let n_resolved = self.logged.difference(&lines).count();
+        if n_resolved > 0 {
+            info!(resolved = n_resolved, remaining = lines.len(), "errors and warnings resolved");
+        }
+        self.logged = lines;
+    }
+
+    fn log_report(&self, report: &SyncRequest) {
+        let before = self.report.as_ref().map(|before| &before.report);
+        for listener in &report.report.listeners {
+            let earlier = before.and_then(|before| {
+                before.listeners.iter().find(|earlier| {
+                    (&earlier.gateway, &earlier.listener) == (&listener.gateway, &listener.listener)
+                })
+            });
+            if earlier == Some(listener) {
+                continue;
+            }
+            match &listener.error {
+                Some(failure) => warn!(
+                    gateway = %listener.gateway, listener = %listener.listener, address = %failure.address,
+                    "listener is not bound: {}", failure.message
+                ),
+                None => info!(
+                    gateway = %listener.gateway, listener = %listener.listener, bound = ?listener.bound,
+                    "listener is bound"
+                ),
+            }
+        }
+        if let Some(refused) = &report.report.refused
+            && before.and_then(|before| before.refused.as_ref()) != Some(refused)
+        {
+            error!(reason = %refused, "proxy refused the newest snapshot");
+        }
+    }
+
+    fn count_objects(&self) {
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for (key, taken) in &self.gathered.objects {
+            let state = if taken.source.kept { "kept" } else { "good" };
+            *counts.entry((key.kind.as_str(), state)).or_default() += 1;
+        }
+        for (kind, n) in &self.gathered.broken {
+            *counts.entry((kind, "broken")).or_default() += n;
+        }
+        self.outlets.metrics.count_objects(counts.into_iter().map(|((kind, state), n)| (kind, state, n)));
+    }
+}
+
+// === impl Due ===
+
+impl Due {
+    /// Files changed: wait until they are quiet, but not for ever.
+    fn settle(&mut self, paths: Vec<PathBuf>) {
+        let now = Instant::now();
+        let latest = self.files.map_or(now + SETTLE_MAX, |(_, latest)| latest);
+        self.files = Some((now + SETTLE, latest));
+        self.hints.named.extend(paths);
+    }
+
+    fn next(&self) -> Instant {
+        let files = self.files.map(|(at, latest)| at.min(latest));
+        [files, self.statuses].into_iter().flatten().fold(self.look, Instant::min)
+    }
+}
+
+/// Statuses that the run before wrote, so that their times go on.
+fn earlier_statuses(state: &State) -> BTreeMap<String, Told> {
+    let Ok(bytes) = std::fs::read(state.path(STATUS)) else { return BTreeMap::new() };
+    let Ok(listing) = serde_json::from_slice::<Listing>(&bytes) else { return BTreeMap::new() };
+    let mut told = BTreeMap::new();
+    for mut object in listing.objects {
+        let name = object_id(&object);
+        if let Some(status) = object.get_mut("status") {
+            told.insert(name, Told { bare: None, json: Arc::new(status.take()) });
+        }
+    }
+    told
+}
+
+/// Quiet time after an event before files are read.
+const SETTLE: Duration = Duration::from_millis(20);
+/// Longest time from the first event to reading.
+const SETTLE_MAX: Duration = Duration::from_millis(80);
+/// Time between two looks at the files without events.
+const LOOK: Duration = Duration::from_secs(2);
+/// Time that statuses wait for the proxy to run what they are about.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+/// Errors and warnings of one pass that are logged one by one.
+const MAX_LOGGED: usize = 200;
+/// File of the ledger.
+const LEDGER: &str = "ledger.json";
+/// File of the last good objects.
+const OBJECTS: &str = "objects.json";
+/// File of the newest snapshot.
+const SNAPSHOT: &str = "snapshot.json";
+/// File of objects and statuses.
+const STATUS: &str = "status.json";

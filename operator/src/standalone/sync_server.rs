@@ -1,0 +1,224 @@
+//! The control side of sync: hands the newest snapshot to the proxy and takes its reports.
+//!
+//! A request is answered at once where the proxy runs something else than the newest snapshot, else when a
+//! newer one is there, else with 204 after the time it asked for. The snapshot is serialised once per
+//! generation, whoever asks.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use igw_crds::sync::{Envelope, SYNC_PATH, SyncRequest};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use super::Event;
+use super::http::{Door, answer, serve};
+
+/// A snapshot ready to be sent.
+#[derive(Debug)]
+pub struct Sealed {
+    /// Term of this control side.
+    pub epoch: u64,
+    /// Number of the snapshot in its epoch.
+    pub generation: u64,
+    /// Checksum of the snapshot.
+    pub checksum: String,
+    /// The envelope as JSON.
+    pub bytes: Bytes,
+}
+
+/// The server, one for all connections.
+#[derive(Clone)]
+pub struct SyncServer {
+    newest: watch::Receiver<Option<Arc<Sealed>>>,
+    events: Sender<Event>,
+}
+
+// === impl Sealed ===
+
+impl Sealed {
+    /// Serialises an envelope.
+    ///
+    /// # Errors
+    /// The encoder's; none is known.
+    pub fn new(envelope: &Envelope) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            epoch: envelope.epoch,
+            generation: envelope.generation,
+            checksum: envelope.checksum.clone(),
+            bytes: serde_json::to_vec(envelope)?.into(),
+        })
+    }
+}
+
+// === impl SyncServer ===
+
+impl SyncServer {
+    /// A server that hands out what `newest` holds and passes reports on as events.
+    pub fn new(newest: watch::Receiver<Option<Arc<Sealed>>>, events: Sender<Event>) -> Self {
+        Self { newest, events }
+    }
+
+    /// Opens the socket, mode 0600, in place of one that an earlier process left.
+    ///
+    /// # Errors
+    /// The system's. The caller holds the lock of the state folder, so that nobody listens there.
+    pub fn bind(socket: &Path) -> io::Result<Door> {
+        match std::fs::remove_file(socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(socket)?;
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Door::Unix(listener))
+    }
+
+    /// Serves until the future is dropped.
+    pub async fn run(self, door: Door) {
+        serve(door, move |request| self.clone().answer(request)).await;
+    }
+
+    async fn answer(mut self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() != SYNC_PATH {
+            return answer(StatusCode::NOT_FOUND, "text/plain", "only /v1/sync is here\n");
+        }
+        if request.method() != Method::POST {
+            return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only POST is understood\n");
+        }
+        let Ok(body) = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await else {
+            return answer(StatusCode::BAD_REQUEST, "text/plain", "the body is cut off or too large\n");
+        };
+        let asked: SyncRequest = match serde_json::from_slice(&body.to_bytes()) {
+            Ok(asked) => asked,
+            Err(error) => return answer(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")),
+        };
+        let runs = (asked.epoch, asked.generation);
+        let refused = asked.report.refused.is_some();
+        let wait = Duration::from_secs(asked.wait_s.into()).min(MAX_WAIT);
+        // The reconciler lives as long as this server; without it there is nobody left to tell.
+        let _ = self.events.send(Event::Report(Box::new(asked)));
+        let seen = self.newest.borrow_and_update().clone();
+        if let Some(sealed) = &seen
+            && !refused
+            && (sealed.epoch, sealed.generation) > runs
+        {
+            return answer(StatusCode::OK, JSON, sealed.bytes.clone());
+        }
+        // What the proxy has refused is offered again only after a pause: it would be refused again.
+        let pause = if refused { wait.min(REFUSED_PAUSE) } else { wait };
+        let newer = tokio::time::timeout(
+            pause,
+            self.newest.wait_for(|newest| {
+                newest.as_ref().is_some_and(|sealed| {
+                    (sealed.epoch, sealed.generation) > runs
+                        && (!refused || seen.as_ref().is_none_or(|seen| seen.checksum != sealed.checksum))
+                })
+            }),
+        )
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .and_then(|newest| newest.clone());
+        let offered = newer.or(seen.filter(|seen| refused && (seen.epoch, seen.generation) > runs));
+        match offered {
+            Some(sealed) => answer(StatusCode::OK, JSON, sealed.bytes.clone()),
+            None => {
+                let mut nothing = Response::new(Full::default());
+                *nothing.status_mut() = StatusCode::NO_CONTENT;
+                nothing
+            }
+        }
+    }
+}
+
+/// Longest wait of one request.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Pause before a refused snapshot is offered again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// Largest request: a report of many thousand listeners.
+const MAX_REQUEST_BYTES: usize = 16 << 20;
+/// Content type of an envelope.
+const JSON: &str = "application/json";
+
+#[cfg(test)]
+mod tests {
+    use igw_crds::snapshot::Snapshot;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// Posts `body` to a fresh server that holds `newest`, and returns status, body and the first event.
+    fn check(newest: Option<(u64, u64)>, body: &str) -> (u16, String, Option<Event>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let scratch = tempfile::tempdir().unwrap();
+            let socket = scratch.path().join("sync.sock");
+            let (events, received) = channel();
+            let sealed = newest.map(|(epoch, generation)| {
+                let envelope = Envelope::seal(epoch, generation, &Snapshot::default()).unwrap();
+                Arc::new(Sealed::new(&envelope).unwrap())
+            });
+            let (_sender, receiver) = watch::channel(sealed);
+            let server = SyncServer::new(receiver, events).run(SyncServer::bind(&socket).unwrap());
+            let text = format!(
+                "POST {SYNC_PATH} HTTP/1.0\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let client = tokio::task::spawn_blocking(move || {
+                use std::io::{Read, Write};
+                let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+                stream.write_all(text.as_bytes()).unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                answer
+            });
+            let answer = tokio::select! {
+                () = server => unreachable!("the server ends only with its future"),
+                answer = client => answer.unwrap(),
+            };
+            let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+            let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+            (status, body, received.try_recv().ok())
+        })
+    }
+
+    #[test]
+    fn answers_by_what_the_proxy_runs() {
+        let cases = [
+            (Some((7, 3)), r#"{"epoch":0,"generation":0,"wait_s":9}"#, 200),
+            (Some((7, 3)), r#"{"epoch":7,"generation":2,"wait_s":9}"#, 200),
+            (Some((7, 3)), r#"{"epoch":6,"generation":9,"wait_s":9}"#, 200),
+            (Some((7, 3)), r#"{"epoch":7,"generation":3,"wait_s":0}"#, 204),
+            (Some((7, 3)), r#"{"epoch":8,"generation":1,"wait_s":0}"#, 204),
+            (None, r#"{"epoch":0,"generation":0,"wait_s":0}"#, 204),
+            (Some((7, 3)), "not json", 400),
+        ];
+        for (newest, body, want) in cases {
+            let (status, text, event) = check(newest, body);
+            assert_eq!(status, want, "{newest:?} {body}: {text}");
+            if status == 200 {
+                let envelope: Envelope = serde_json::from_str(&text).unwrap();
+                assert_eq!(Some((envelope.epoch, envelope.generation)), newest);
+                assert_eq!(envelope.open().unwrap(), Snapshot::default());
+            }
+            assert_eq!(matches!(event, Some(Event::Report(_))), want != 400, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refused_snapshot_is_not_offered_at_once() {
+        let body = r#"{"epoch":7,"generation":2,"wait_s":0,"report":{"refused":"format"}}"#;
+        let (status, _, event) = check(Some((7, 3)), body);
+        assert_eq!(status, 200, "after the pause it is offered again");
+        let Some(Event::Report(asked)) = event else { panic!("no report") };
+        assert_eq!(asked.report.refused.as_deref(), Some("format"));
+    }
+}

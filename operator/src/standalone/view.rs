@@ -1,0 +1,182 @@
+//! What is known at one moment, shared with everyone who shows it. Made cheaply at each change, written out
+//! as a [`Listing`] only when somebody asks.
+
+use std::sync::Arc;
+
+use igw_crds::objects::Object;
+use igw_crds::snapshot::{Listener, Snapshot};
+use igw_crds::sync::{ListenerReport, Report};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::listing::{Listing, Notice, Source};
+
+/// Objects, statuses and notices of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Term of the control side; 0 offline.
+    pub epoch: u64,
+    /// Generation of the snapshot; 0 offline.
+    pub generation: u64,
+    /// Every listener is bound or has failed for good, and every object has its status.
+    pub ready: bool,
+    /// Errors and warnings.
+    pub notices: Vec<Notice>,
+    /// The objects in order of kind, namespace, name.
+    pub shown: Vec<Shown>,
+    /// Where each listener answers, in words.
+    pub listeners: Vec<String>,
+}
+
+/// One object with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The object with its defaults.
+    pub object: Arc<Object>,
+    /// `<Kind>/<namespace>/<name>`.
+    pub name: Arc<str>,
+    /// What the ledger knows; nothing offline.
+    pub record: Option<Record>,
+    /// Its status, if its kind has one.
+    pub status: Option<Arc<Value>>,
+    /// Where it was read.
+    pub source: Source,
+}
+
+/// What the ledger knows of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Identity.
+    pub uid: String,
+    /// First sight.
+    pub created: Timestamp,
+    /// Counts changes of the content.
+    pub generation: u64,
+}
+
+// === impl View ===
+
+impl View {
+    /// Everything as JSON.
+    #[must_use]
+    pub fn listing(&self) -> Listing {
+        Listing {
+            epoch: self.epoch,
+            generation: self.generation,
+            ready: self.ready,
+            notices: self.notices.clone(),
+            sources: self.shown.iter().map(|shown| (shown.name.to_string(), shown.source.clone())).collect(),
+            objects: self.shown.iter().map(Shown::to_json).collect(),
+        }
+    }
+
+    /// What standard error says when everything is ready.
+    #[must_use]
+    pub fn announcement(&self) -> String {
+        let n_kind = |kind: &str| self.shown.iter().filter(|shown| shown.name.starts_with(kind)).count();
+        let mut text = format!(
+            "igw: ready: {} gateways, {} routes, {} warnings\n",
+            n_kind("Gateway/"),
+            n_kind("HTTPRoute/"),
+            self.notices.len(),
+        );
+        for listener in &self.listeners {
+            text.push_str(&format!("igw: {listener}\n"));
+        }
+        text
+    }
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// The object as the API server would show it. Secret values are left out.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut object = match self.object.to_value() {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        };
+        if self.name.starts_with("Secret/") {
+            redact(&mut object);
+        }
+        if let (Some(record), Some(Value::Object(metadata))) = (&self.record, object.get_mut("metadata")) {
+            metadata.insert("uid".into(), record.uid.clone().into());
+            metadata.insert("generation".into(), record.generation.into());
+            metadata.insert("creationTimestamp".into(), seconds(record.created).into());
+        }
+        match &self.status {
+            Some(status) => object.insert("status".into(), (**status).clone()),
+            None => object.remove("status"),
+        };
+        Value::Object(object)
+    }
+}
+
+/// A moment as the Kubernetes API writes it: RFC 3339, whole seconds, UTC.
+#[must_use]
+pub fn seconds(moment: Timestamp) -> String {
+    Timestamp::from_second(moment.as_second()).unwrap_or(moment).to_string()
+}
+
+/// Where the listeners of a snapshot answer, in the order of the snapshot.
+#[must_use]
+pub fn listeners_in_words(snapshot: &Snapshot, report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for gateway in &snapshot.gateways {
+        let owner = format!("{}/{}", gateway.namespace, gateway.name);
+        for listener in &gateway.listeners {
+            lines.push(match report_of(report, &owner, &listener.name) {
+                Some(found) if !found.bound.is_empty() => {
+                    format!("{} ({owner}, listener {})", url(listener, found), listener.name)
+                }
+                Some(ListenerReport { error: Some(error), .. }) => {
+                    format!("not bound: {owner}, listener {}: {}", listener.name, error.message)
+                }
+                _ => format!("not bound yet: {owner}, listener {}", listener.name),
+            });
+        }
+    }
+    lines
+}
+
+/// Whether the proxy has said of every listener that it is bound or why it is not.
+#[must_use]
+pub fn is_every_listener_told(snapshot: &Snapshot, report: &Report) -> bool {
+    snapshot.gateways.iter().all(|gateway| {
+        let owner = format!("{}/{}", gateway.namespace, gateway.name);
+        gateway.listeners.iter().all(|listener| {
+            report_of(report, &owner, &listener.name)
+                .is_some_and(|report| !report.bound.is_empty() || report.error.is_some())
+        })
+    })
+}
+
+fn report_of<'a>(report: &'a Report, gateway: &str, listener: &str) -> Option<&'a ListenerReport> {
+    report.listeners.iter().find(|report| report.gateway == gateway && report.listener == listener)
+}
+
+fn url(listener: &Listener, report: &ListenerReport) -> String {
+    let port = if listener.port == 80 { String::new() } else { format!(":{}", listener.port) };
+    if let Some(hostname) = listener.hostname.as_deref().filter(|hostname| !hostname.starts_with('*')) {
+        return format!("http://{hostname}{port}/");
+    }
+    // An address of this machine that clients can use, IPv4 first.
+    let address = report.bound.iter().min_by_key(|address| address.is_ipv6());
+    let host = match address {
+        Some(address) if address.ip().is_unspecified() && address.is_ipv6() => "[::1]".to_owned(),
+        Some(address) if address.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        Some(address) if address.is_ipv6() => format!("[{}]", address.ip()),
+        Some(address) => address.ip().to_string(),
+        None => "127.0.0.1".to_owned(),
+    };
+    format!("http://{host}{port}/")
+}
+
+fn redact(secret: &mut Map<String, Value>) {
+    for part in ["data", "stringData"] {
+        if let Some(Value::Object(values)) = secret.get_mut(part) {
+            values.values_mut().for_each(|value| *value = "".into());
+        }
+    }
+}
