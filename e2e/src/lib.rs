@@ -3,5 +3,7 @@
 
 pub mod client;
 pub mod dns;
+pub mod load;
+pub mod objects;
 pub mod origin;
 pub mod process;

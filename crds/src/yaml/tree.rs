@@ -75,14 +75,20 @@ pub(crate) fn parse(text: &str, line_offset: u32) -> Result<Node, TreeError> {
 
 impl<'t> Builder<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Position), TreeError> {
-        match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, self.position(&span.start))),
-            Some(Err(error)) => {
-                let at = self.position(error.marker());
-                let message = format!("not valid YAML: {}", error.info());
-                Err(TreeError { at, message, hint: hint_of(&error.info()) })
+        loop {
+            match self.parser.next_event() {
+                Some(Ok((event, span))) if is_structure(&event) => {
+                    return Ok((event, self.position(&span.start)));
+                }
+                // Comments and the like.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    let at = self.position(error.marker());
+                    let message = format!("not valid YAML: {}", error.info());
+                    return Err(TreeError { at, message, hint: hint_of(&error.info()) });
+                }
+                None => return Ok((Event::StreamEnd, Position::default())),
             }
-            None => Ok((Event::StreamEnd, Position::default())),
         }
     }
 
@@ -222,6 +228,22 @@ impl Node {
         }
         at
     }
+}
+
+fn is_structure(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(..)
+            | Event::DocumentEnd
+            | Event::Alias(_)
+            | Event::Scalar(..)
+            | Event::SequenceStart(..)
+            | Event::SequenceEnd
+            | Event::MappingStart(..)
+            | Event::MappingEnd
+    )
 }
 
 fn hint_of(message: &str) -> Option<String> {

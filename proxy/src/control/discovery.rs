@@ -15,7 +15,7 @@ use igw_crds::snapshot::{self, EndpointSource, InitAddr, RecordKind, Snapshot, T
 use igw_dns::resolver::{QueryCounts, Resolver, ResolverSpec};
 use igw_dns::slots::{HoldSpec, SlotEndpoint, SlotHealth, SlotsSpec};
 use igw_dns::template::{self, RecordChoice, TemplateSpec, TemplateState};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::info;
 

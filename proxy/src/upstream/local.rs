@@ -382,10 +382,10 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let endpoint = self.picked.endpoint();
         endpoint.finish(self.local.worker);
-        if let Some(pool) = self.local.pools.borrow_mut().get_mut(endpoint.slot) {
-            if pool.endpoint == endpoint.id {
-                pool.n_open = pool.n_open.saturating_sub(1);
-            }
+        if let Some(pool) = self.local.pools.borrow_mut().get_mut(endpoint.slot)
+            && pool.endpoint == endpoint.id
+        {
+            pool.n_open = pool.n_open.saturating_sub(1);
         }
         self.local.wake_waiter();
     }

@@ -511,12 +511,8 @@ impl<'a> Exchange<'a> {
         // The client must have sent `rate * time` bytes at any time after the grace.
         let grace = self.limits.client_stall?;
         let rate = u64::from(self.limits.body_min_rate);
-        let earned = if rate == 0 {
-            return None;
-        } else {
-            Duration::from_millis(self.progress.bytes_in * 1_000 / rate)
-        };
-        Some(self.started.plus(earned.max(grace)))
+        let earned_ms = (self.progress.bytes_in * 1_000).checked_div(rate)?;
+        Some(self.started.plus(Duration::from_millis(earned_ms).max(grace)))
     }
 
     /// When the download is too slow: the head, the body, or the client that takes it.

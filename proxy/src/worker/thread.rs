@@ -120,7 +120,7 @@ async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::U
                 worker.wheel.advance(crate::clock::now());
                 worker.log.flush();
                 n_ticks = n_ticks.wrapping_add(1);
-                if n_ticks % PRUNE_TICKS == 0 {
+                if n_ticks.is_multiple_of(PRUNE_TICKS) {
                     worker.prune();
                 }
             }

@@ -1,0 +1,81 @@
+//! Objects of scenarios.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// A gateway `main` with one HTTP listener `web`.
+#[must_use]
+pub fn gateway(address: SocketAddr) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: main}}
+spec:
+  gatewayClassName: igw
+  addresses: [{{type: IPAddress, value: {}}}]
+  listeners: [{{name: web, port: {}, protocol: HTTP}}]
+",
+        address.ip(),
+        address.port()
+    )
+}
+
+/// A route of `main` for a host, to a Backend of ours or a Service with a port.
+#[must_use]
+pub fn route(name: &str, host: &str, target: &str) -> String {
+    format!(
+        "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{name: main}}]
+  hostnames: [{host}]
+  rules: [{{backendRefs: [{{{target}}}]}}]
+"
+    )
+}
+
+/// A reference to a Backend.
+#[must_use]
+pub fn to_backend(name: &str) -> String {
+    format!("group: igw.opensvc.com, kind: Backend, name: {name}")
+}
+
+/// A Backend of addresses without active checks.
+#[must_use]
+pub fn backend(name: &str, addresses: &[SocketAddr]) -> String {
+    let mut text = format!(
+        "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: Backend\nmetadata: {{name: {name}}}\nspec:\n  endpoints:\n"
+    );
+    for address in addresses {
+        let _ = writeln!(text, "    - ip: {{address: {}, port: {}}}", address.ip(), address.port());
+    }
+    text
+}
+
+/// A policy for a Service, with the fields below `spec`.
+#[must_use]
+pub fn service_policy(name: &str, fields: &str) -> String {
+    format!(
+        "---
+apiVersion: igw.opensvc.com/v1alpha1
+kind: BackendPolicy
+metadata: {{name: {name}}}
+spec:
+  targetRefs: [{{group: \"\", kind: Service, name: {name}}}]
+{fields}"
+    )
+}
+
+/// The loopback address `n` beside `ip`.
+#[must_use]
+pub fn beside(ip: IpAddr, n: u8) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            IpAddr::V4(std::net::Ipv4Addr::new(a, b, c, n))
+        }
+        ip @ IpAddr::V6(_) => ip,
+    }
+}
