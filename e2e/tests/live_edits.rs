@@ -92,6 +92,8 @@ fn ten_thousand_routes_start_and_change_quickly() -> anyhow::Result<()> {
     assert_eq!(get(address, "h999.test", "/")?.status, 200);
     let mut slowest = Duration::ZERO;
     for edit in 1..=5 {
+        // Edits as a person makes them: one at a time, the state of the one before at rest.
+        std::thread::sleep(Duration::from_millis(1_500));
         up.write("edited.yaml", &edited(edit))?;
         let wanted = edit.to_string();
         let took = eventually("the edit is live", Duration::from_secs(3), || {

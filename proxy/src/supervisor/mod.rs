@@ -8,6 +8,7 @@ pub(crate) mod channel;
 mod child;
 mod lock;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ async fn supervise(arguments: &Arguments) -> anyhow::Result<()> {
     loop {
         let Server { mut process, channel } =
             Server::start().context("the server process cannot be started")?;
-        serve_sockets(channel, Arc::clone(&sockets), n_workers)
+        let has_served = Arc::new(AtomicBool::new(false));
+        serve_sockets(channel, Arc::clone(&sockets), n_workers, Arc::clone(&has_served))
             .context("no thread for the server's sockets")?;
         let started = crate::clock::now();
         let mut is_stopping = false;
@@ -68,8 +70,10 @@ async fn supervise(arguments: &Arguments) -> anyhow::Result<()> {
             Ok(status) => error!(%status, "server ended; starting another one"),
             Err(error) => error!(%error, "server lost; starting another one"),
         }
-        if started.elapsed() >= STABLE_AFTER {
+        // One that came as far as its sockets can do so again; traffic waits for it.
+        if has_served.load(Ordering::Relaxed) || started.elapsed() >= STABLE_AFTER {
             backoff = FIRST_PAUSE;
+            tokio::time::sleep(FIRST_PAUSE).await;
         } else {
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(LONGEST_PAUSE);
@@ -82,6 +86,7 @@ fn serve_sockets(
     channel: SupervisorEnd,
     sockets: Arc<Mutex<Sockets>>,
     n_workers: usize,
+    has_served: Arc<AtomicBool>,
 ) -> std::io::Result<()> {
     std::thread::Builder::new().name("sockets".to_owned()).spawn(move || {
         loop {
@@ -95,6 +100,7 @@ fn serve_sockets(
             };
             let mut sockets = lock(&sockets);
             let results = sockets.follow(&wanted.addresses, n_workers);
+            has_served.store(true, Ordering::Relaxed);
             if let Err(error) = channel.answer(&results) {
                 warn!(%error, "sockets not passed to the server");
                 return;
