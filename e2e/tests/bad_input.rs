@@ -17,7 +17,7 @@ fn broken(n: usize) -> (String, u32) {
         1 => (format!("{head}  hostnames: [UPPER]\n"), 5),
         2 => (format!("{head}  rules:\n    - backendRefs: [{{name: a, port: 99999}}]\n"), 6),
         3 => (format!("{head}  rules:\n    - matches: [{{path: {{value: nope}}}}]\n"), 6),
-        4 => (format!("{head}  parentRefs: [\n"), 6),
+        4 => (format!("{head}  parentRefs: [\n"), 5),
         5 => (
             format!("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRout\nmetadata: {{name: bad{n}}}\n"),
             2,
