@@ -1,6 +1,6 @@
 //! All listeners of one gateway on one port.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use igw_crds::snapshot::{RouteId, Snapshot};
 
@@ -76,7 +76,9 @@ impl PortRoutes {
             for attachment in &listener.attachments {
                 let Some(route) = snapshot.routes.get(attachment.route.0 as usize) else { continue };
                 let mut of_rule: HashMap<usize, u32> = HashMap::new();
-                for binding in &attachment.hosts {
+                let mut own_names = HashSet::new();
+                // A name that a route writes twice counts once.
+                for binding in attachment.hosts.iter().filter(|binding| own_names.insert(&binding.ranks)) {
                     let paths = routes.hosts.entry(binding.ranks.as_deref());
                     for (rule_index, rule) in route.rules.iter().enumerate() {
                         let targets = &mut tables.targets;
