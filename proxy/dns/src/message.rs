@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Edns, Header, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable as _, BinDecoder};
 use thiserror::Error;
 
 /// What is asked for.
@@ -125,21 +126,26 @@ impl Question {
         if bytes.get(..2) != Some(&self.id.to_be_bytes()[..]) {
             return Err(MessageError::NotOurs);
         }
-        let message = Message::from_vec(bytes).map_err(|_| MessageError::Malformed)?;
-        let metadata = &message.metadata;
-        let [question] = &message.queries[..] else { return Err(MessageError::NotOurs) };
-        let is_ours = metadata.message_type == MessageType::Response
-            && metadata.op_code == OpCode::Query
+        // Head and question come first: a truncated answer may end in the middle of a record.
+        let mut decoder = BinDecoder::new(bytes);
+        let header = Header::read(&mut decoder).map_err(|_| MessageError::Malformed)?;
+        if header.counts.queries != 1 {
+            return Err(MessageError::NotOurs);
+        }
+        let question = Query::read(&mut decoder).map_err(|_| MessageError::Malformed)?;
+        let is_ours = header.metadata.message_type == MessageType::Response
+            && header.metadata.op_code == OpCode::Query
             && question.query_type() == self.kind.record_type()
             && question.query_class() == DNSClass::IN
             && question.name().to_lowercase() == self.name;
         if !is_ours {
             return Err(MessageError::NotOurs);
         }
-        if metadata.truncation {
+        if header.metadata.truncation {
             return Ok(Reply::Truncated);
         }
-        match metadata.response_code {
+        let message = Message::from_vec(bytes).map_err(|_| MessageError::Malformed)?;
+        match message.metadata.response_code {
             ResponseCode::NoError => self.records(&message),
             ResponseCode::NXDomain => Ok(Reply::NoName(negative_ttl(&message))),
             ResponseCode::Refused => Ok(Reply::Refused),
@@ -186,7 +192,10 @@ impl Question {
             ttl = ttl.min(record.ttl);
         }
         if records.addresses.is_empty() && records.services.is_empty() {
-            return Ok(Reply::NoData(negative_ttl(message)));
+            // A server that only points elsewhere does not know whether there are records.
+            let reply =
+                if is_referral(message) { Reply::Failed } else { Reply::NoData(negative_ttl(message)) };
+            return Ok(reply);
         }
         // Only addresses of hosts that this very answer names are taken along.
         for record in message.additionals.iter().take(RECORDS_MAX) {
@@ -216,6 +225,13 @@ impl QueryKind {
             Self::Srv => RecordType::SRV,
         }
     }
+}
+
+/// Name servers of a zone below, and no word of authority (RFC 2308 section 2.2).
+fn is_referral(message: &Message) -> bool {
+    let mut types = message.authorities.iter().take(RECORDS_MAX).map(|record| record.record_type());
+    let names_servers = types.clone().any(|kind| kind == RecordType::NS);
+    names_servers && !message.metadata.authoritative && !types.any(|kind| kind == RecordType::SOA)
 }
 
 /// How long a negative answer holds (RFC 2308 section 5).

@@ -1,6 +1,7 @@
 //! `/etc/resolv.conf`, followed when it changes.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,9 +19,17 @@ pub(crate) struct HostSettings {
 #[derive(Debug)]
 pub(crate) struct ResolvConf {
     path: PathBuf,
-    stamp: Option<(SystemTime, u64)>,
+    stamp: Option<Stamp>,
     looked: Option<Instant>,
     settings: HostSettings,
+}
+
+/// Tells one version of the file from the next, also where it was put in place of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    len: u64,
+    inode: u64,
 }
 
 // === impl ResolvConf ===
@@ -35,7 +44,8 @@ impl ResolvConf {
         }
     }
 
-    /// What the file says now. It is looked at once a second; a file that is gone or broken changes nothing.
+    /// What the file says now. It is looked at once a second; a file that is gone,
+    /// or names no server because it is just being written, changes nothing.
     pub(crate) fn settings(&mut self, now: Instant) -> &HostSettings {
         let is_due = self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= LOOK_EVERY);
         if is_due {
@@ -44,6 +54,7 @@ impl ResolvConf {
             if stamp.is_some()
                 && stamp != self.stamp
                 && let Some(settings) = read(&self.path)
+                && (!settings.nameservers.is_empty() || self.settings.nameservers.is_empty())
             {
                 self.settings = settings;
                 self.stamp = stamp;
@@ -53,15 +64,16 @@ impl ResolvConf {
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    Some(Stamp { modified: metadata.modified().ok()?, len: metadata.len(), inode: metadata.ino() })
 }
 
 fn read(path: &Path) -> Option<HostSettings> {
-    let file = resolv_conf::Config::parse(std::fs::read(path).ok()?).ok()?;
+    // Like libc: a line or an option that nobody knows is passed over, the rest counts.
+    let (file, _unknown) = resolv_conf::Config::parse_with_errors(&std::fs::read(path).ok()?);
     Some(HostSettings {
-        nameservers: file.nameservers.iter().map(|server| SocketAddr::new(server.into(), 53)).collect(),
+        nameservers: file.nameservers.iter().map(|server| SocketAddr::new(server.into(), PORT)).collect(),
         search: file
             .get_last_search_or_domain()
             .map(|domain| domain.trim_end_matches('.').to_owned())
@@ -72,3 +84,66 @@ fn read(path: &Path) -> Option<HostSettings> {
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const PORT: u16 = 53;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::SocketAddr;
+    use std::time::{Duration, Instant};
+
+    use super::{HostSettings, ResolvConf};
+
+    fn server(address: [u8; 4]) -> SocketAddr {
+        (address, 53).into()
+    }
+
+    #[test]
+    fn lines_nobody_knows_are_passed_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("resolv.conf");
+        fs::write(
+            &path,
+            "# made by hand\nnonsense here\nnameserver 192.0.2.1\nnameserver not-an-address\n\
+             nameserver 192.0.2.2\nsearch a.test. b.test\noptions ndots:3 use-vc hedge:7 trust-ad\n",
+        )
+        .expect("written");
+        let mut followed = ResolvConf::new(path);
+        assert_eq!(
+            *followed.settings(Instant::now()),
+            HostSettings {
+                nameservers: vec![server([192, 0, 2, 1]), server([192, 0, 2, 2])],
+                search: vec!["a.test".to_owned(), "b.test".to_owned()],
+                ndots: 3,
+                use_tcp: true,
+            }
+        );
+    }
+
+    #[test]
+    fn changes_are_followed_and_holes_are_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("resolv.conf");
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut followed = ResolvConf::new(path.clone());
+        assert_eq!(followed.settings(at(0)).nameservers, []);
+
+        fs::write(&path, "nameserver 192.0.2.1\n").expect("written");
+        assert_eq!(followed.settings(at(0)).nameservers, [], "looked at once a second");
+        assert_eq!(followed.settings(at(1)).nameservers, [server([192, 0, 2, 1])]);
+
+        // Same length, another file put in its place.
+        let next = dir.path().join("next");
+        fs::write(&next, "nameserver 192.0.2.2\n").expect("written");
+        fs::rename(&next, &path).expect("renamed");
+        assert_eq!(followed.settings(at(2)).nameservers, [server([192, 0, 2, 2])]);
+
+        fs::write(&path, "").expect("written");
+        assert_eq!(followed.settings(at(3)).nameservers, [server([192, 0, 2, 2])], "half written");
+        fs::remove_file(&path).expect("removed");
+        assert_eq!(followed.settings(at(4)).nameservers, [server([192, 0, 2, 2])], "gone");
+        fs::write(&path, "nameserver 192.0.2.3\n").expect("written");
+        assert_eq!(followed.settings(at(5)).nameservers, [server([192, 0, 2, 3])]);
+    }
+}

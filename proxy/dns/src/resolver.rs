@@ -21,11 +21,11 @@ pub struct ResolverSpec {
     pub name: String,
     /// Servers, asked before those of `resolv_conf`.
     pub nameservers: Vec<SocketAddr>,
-    /// File to follow.
+    /// File to follow. Its `use-vc` holds for all servers.
     pub resolv_conf: Option<PathBuf>,
     /// Apply the file's search list to names with fewer dots than its `ndots`.
     pub search: bool,
-    /// Largest UDP answer taken, in bytes.
+    /// Largest UDP answer taken, in bytes, at most [`UDP_BYTES_MAX`].
     pub edns_payload: u16,
     /// Time limit of one try.
     pub timeout: Duration,
@@ -127,7 +127,6 @@ impl Resolver {
             self.counts.count(TryResult::Error);
             return Lookup::Failed;
         }
-        let use_tcp = host.use_tcp && self.spec.nameservers.is_empty();
         let mut last = Lookup::Failed;
         // Every server gets a try, however few tries were asked for.
         let n_tries = (self.spec.retries as usize + 1).max(servers.len());
@@ -139,7 +138,7 @@ impl Resolver {
                 self.counts.count(TryResult::Error);
                 return Lookup::Failed;
             };
-            let reply = timeout(self.spec.timeout, self.converse(server, &question, use_tcp)).await;
+            let reply = timeout(self.spec.timeout, self.converse(server, &question, host.use_tcp)).await;
             let (result, lookup, is_final) = match reply {
                 Ok(Ok(Reply::Records(records))) => (TryResult::Success, Lookup::Found(records), true),
                 Ok(Ok(Reply::NoName(ttl))) => (TryResult::NoName, Lookup::Nothing(ttl), true),
@@ -161,7 +160,7 @@ impl Resolver {
 
     /// One try with one server.
     async fn converse(&self, server: SocketAddr, question: &Question, use_tcp: bool) -> io::Result<Reply> {
-        let payload = self.spec.edns_payload;
+        let payload = self.spec.edns_payload.clamp(UDP_BYTES_MIN, UDP_BYTES_MAX);
         let query = question.encode(payload).map_err(io::Error::other)?;
         if !use_tcp {
             let reply = transport::udp(server, &query, payload, |bytes| match question.decode(bytes) {
@@ -211,5 +210,9 @@ impl QueryCounts {
     }
 }
 
+/// Largest UDP answer, in bytes.
+pub const UDP_BYTES_MAX: u16 = 8_192;
+/// What every server may send, in bytes (RFC 1035).
+const UDP_BYTES_MIN: u16 = 512;
 /// Names of [`TryResult`], in its order.
 const RESULTS: [&str; 7] = ["success", "nxdomain", "nodata", "timeout", "refused", "servfail", "error"];

@@ -3,7 +3,7 @@
 //! Invariants: no address twice; a slot keeps its address while answers name it, in whatever order; no more
 //! slots than allowed; nothing goes because a resolver has trouble, unless asked for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -45,11 +45,27 @@ pub enum Outcome {
         /// How long this holds.
         ttl: Duration,
     },
+    /// Endpoints, but not all: a part of the question met trouble.
+    Partial {
+        /// Address and weight of each that was found.
+        endpoints: Vec<(SocketAddr, u32)>,
+        /// How long this holds.
+        ttl: Duration,
+        /// What happened to the rest.
+        trouble: Trouble,
+    },
     /// The name does not exist or has no records.
     Nothing {
         /// How long this holds.
         ttl: Duration,
     },
+    /// No answer that says anything.
+    Trouble(Trouble),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
     /// No answer in time.
     Timeout,
     /// Refused.
@@ -94,6 +110,8 @@ pub struct Slots {
 struct Slot {
     address: SocketAddr,
     weight: u32,
+    /// When an answer named it last; `None` for one that was only remembered.
+    named: Option<Instant>,
     obsolete_since: Option<Instant>,
 }
 
@@ -117,8 +135,12 @@ impl Slots {
                 self.slots.resize(index + 1, None);
             }
             if let Some(place @ None) = self.slots.get_mut(index) {
-                *place =
-                    Some(Slot { address: endpoint.address, weight: endpoint.weight, obsolete_since: None });
+                *place = Some(Slot {
+                    address: endpoint.address,
+                    weight: endpoint.weight.max(1),
+                    named: None,
+                    obsolete_since: None,
+                });
             }
         }
         self.check_invariants();
@@ -136,8 +158,16 @@ impl Slots {
                 self.nothing_since = None;
                 self.failing_since = None;
                 self.n_failures = 0;
+                self.mark_obsolete(now, endpoints);
+                // Those that are kept no longer make room first.
+                self.expire_obsolete(now);
                 self.fill(now, endpoints);
-                (*ttl).clamp(self.spec.min_ttl, self.spec.max_ttl.max(self.spec.min_ttl))
+                self.clamp(*ttl)
+            }
+            Outcome::Partial { endpoints, ttl, trouble } => {
+                self.nothing_since = None;
+                self.fill(now, endpoints);
+                self.fail(now, *trouble).min(self.clamp(*ttl))
             }
             Outcome::Nothing { ttl } => {
                 self.failing_since = None;
@@ -146,9 +176,7 @@ impl Slots {
                 self.expire_nothing(now.saturating_duration_since(since), health);
                 (*ttl).clamp(self.spec.min_ttl, NEGATIVE_WAIT.max(self.spec.min_ttl))
             }
-            Outcome::Timeout => self.fail(now, self.spec.hold.timeout),
-            Outcome::Refused => self.fail(now, self.spec.hold.refused),
-            Outcome::Failed => self.fail(now, self.spec.hold.other),
+            Outcome::Trouble(trouble) => self.fail(now, *trouble),
         };
         let wait = self.expire_obsolete(now).map_or(wait, |due| wait.min(due));
         self.check_invariants();
@@ -178,7 +206,11 @@ impl Slots {
         self.slots.iter().flatten().any(|slot| slot.address == address)
     }
 
-    fn fill(&mut self, now: Instant, endpoints: &[(SocketAddr, u32)]) {
+    fn clamp(&self, ttl: Duration) -> Duration {
+        ttl.clamp(self.spec.min_ttl, self.spec.max_ttl.max(self.spec.min_ttl))
+    }
+
+    fn mark_obsolete(&mut self, now: Instant, endpoints: &[(SocketAddr, u32)]) {
         let named: HashSet<SocketAddr> = endpoints.iter().map(|(address, _)| *address).collect();
         for slot in self.slots.iter_mut().flatten() {
             slot.obsolete_since = match named.contains(&slot.address) {
@@ -186,9 +218,11 @@ impl Slots {
                 false => slot.obsolete_since.or(Some(now)),
             };
         }
-        // Those that are kept no longer make room first.
-        self.expire_obsolete(now);
-        let mut known: std::collections::HashMap<SocketAddr, usize> = self
+    }
+
+    /// Endpoints that stand in slots stay there; new ones take the lowest free slots.
+    fn fill(&mut self, now: Instant, endpoints: &[(SocketAddr, u32)]) {
+        let mut known: HashMap<SocketAddr, usize> = self
             .slots
             .iter()
             .enumerate()
@@ -200,7 +234,12 @@ impl Slots {
             if let Some(slot) =
                 known.get(address).and_then(|index| self.slots.get_mut(*index)).and_then(Option::as_mut)
             {
-                slot.weight = weight;
+                // The first of several records of one address counts.
+                if slot.named != Some(now) {
+                    slot.weight = weight;
+                    slot.named = Some(now);
+                    slot.obsolete_since = None;
+                }
                 continue;
             }
             while self.slots.get(next_free).is_some_and(Option::is_some) {
@@ -213,7 +252,7 @@ impl Slots {
                 self.slots.push(None);
             }
             if let Some(place) = self.slots.get_mut(next_free) {
-                *place = Some(Slot { address: *address, weight, obsolete_since: None });
+                *place = Some(Slot { address: *address, weight, named: Some(now), obsolete_since: None });
                 known.insert(*address, next_free);
             }
         }
@@ -248,10 +287,24 @@ impl Slots {
         }
     }
 
-    fn fail(&mut self, now: Instant, hold: Option<Duration>) -> Duration {
+    fn fail(&mut self, now: Instant, trouble: Trouble) -> Duration {
         let since = *self.failing_since.get_or_insert(now);
-        if hold.is_some_and(|hold| now.saturating_duration_since(since) >= hold) {
-            self.slots.clear();
+        let hold = match trouble {
+            Trouble::Timeout => self.spec.hold.timeout,
+            Trouble::Refused => self.spec.hold.refused,
+            Trouble::Failed => self.spec.hold.other,
+        };
+        if let Some(hold) = hold {
+            for place in &mut self.slots {
+                let is_over = place.as_ref().is_some_and(|slot| {
+                    // What a partial answer has just named is not in trouble.
+                    let since = slot.named.map_or(since, |named| named.max(since));
+                    slot.named != Some(now) && now.saturating_duration_since(since) >= hold
+                });
+                if is_over {
+                    *place = None;
+                }
+            }
         }
         let wait = FAILURE_WAIT * 2_u32.saturating_pow(self.n_failures.min(8));
         self.n_failures = self.n_failures.saturating_add(1);

@@ -1,15 +1,16 @@
 //! A server template at work: it asks, fills its slots, tells, waits, and asks again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::message::{QueryKind, Service};
+use crate::message::{QueryKind, Records, Service};
 use crate::resolver::{Lookup, Resolver};
-use crate::slots::{Outcome, SlotEndpoint, SlotHealth, Slots, SlotsSpec};
+use crate::slots::{Outcome, SlotEndpoint, SlotHealth, Slots, SlotsSpec, Trouble};
 
 /// What a template asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub async fn run(
     mut publish: impl FnMut(&[SlotEndpoint], TemplateState),
 ) {
     let mut slots = Slots::new(spec.slots.clone());
-    slots.restore(initial);
+    slots.restore(&still_meant(&spec, initial));
     let mut shown: Vec<SlotEndpoint> = slots.endpoints().collect();
     let mut state = TemplateState::Pending;
     publish(&shown, state);
@@ -86,10 +87,26 @@ pub async fn run(
             state = new_state;
         }
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(spread(wait, spec.slots.min_ttl, rand::rng().random())) => {}
             () = hint.notified() => {}
         }
     }
+}
+
+/// Remembered endpoints of another port belong to an older definition.
+fn still_meant(spec: &TemplateSpec, remembered: &[SlotEndpoint]) -> Vec<SlotEndpoint> {
+    let is_meant = |one: &&SlotEndpoint| spec.records == RecordChoice::Srv || one.address.port() == spec.port;
+    remembered.iter().filter(is_meant).copied().collect()
+}
+
+/// Takes up to an eighth off a long wait, so that templates that started together do not ask together for
+/// ever. Never asks in a tight loop, whatever bounds and records say.
+fn spread(wait: Duration, min_ttl: Duration, random: u32) -> Duration {
+    if wait < SPREAD_FROM {
+        return wait.max(WAIT_MIN);
+    }
+    let part = wait / 8 * (random >> 24) / 256;
+    (wait - part).max(min_ttl.min(wait))
 }
 
 /// All questions of one round, as one outcome.
@@ -124,43 +141,59 @@ async fn services(spec: &TemplateSpec, resolver: &Resolver) -> Outcome {
         Lookup::Found(records) => records,
         other => return addresses(other, 0),
     };
-    let mut ttl = records.ttl;
+    // Records of other priorities are for the day when these are gone from the answer.
     let best = records.services.iter().map(|service| service.priority).min();
-    let chosen: Vec<&Service> =
-        records.services.iter().filter(|service| Some(service.priority) == best).collect();
-    let mut endpoints = Vec::new();
-    let mut failure = None;
-    for service in chosen.into_iter().take(TARGETS_MAX) {
-        let weight = if spec.ignore_weight { 1 } else { u32::from(service.weight).max(1) };
-        let glued: Vec<IpAddr> = records
-            .glue
-            .iter()
-            .filter(|(name, _)| *name == service.target)
-            .map(|(_, address)| *address)
-            .collect();
-        let found = if glued.is_empty() {
-            let of_target = TemplateSpec { name: service.target.clone(), ..spec.clone() };
-            match preferred(&of_target, resolver, QueryKind::A, QueryKind::Aaaa).await {
-                Outcome::Found { endpoints, ttl: target_ttl } => {
-                    ttl = ttl.min(target_ttl);
-                    endpoints.iter().map(|(address, _)| address.ip()).collect()
-                }
-                Outcome::Nothing { .. } => Vec::new(),
-                other => {
-                    failure = Some(other);
-                    Vec::new()
-                }
+    let chosen: Vec<&Service> = records
+        .services
+        .iter()
+        .filter(|service| Some(service.priority) == best && service.port != 0 && !service.target.is_empty())
+        .collect();
+    let mut ttl = records.ttl;
+    let mut trouble = None;
+    let mut targets: HashMap<&str, Vec<IpAddr>> = HashMap::new();
+    for service in &chosen {
+        if targets.contains_key(service.target.as_str()) {
+            continue;
+        }
+        let outcome = target(spec, resolver, &records, &service.target).await;
+        if let Outcome::Found { ttl: of_target, .. } | Outcome::Nothing { ttl: of_target } = &outcome {
+            ttl = ttl.min(*of_target);
+        }
+        let found = match outcome {
+            Outcome::Found { endpoints, .. } => endpoints,
+            Outcome::Nothing { .. } | Outcome::Partial { .. } => Vec::new(),
+            Outcome::Trouble(met) => {
+                // The next target would meet the same trouble, and each one costs a timeout.
+                trouble = Some(met);
+                break;
             }
-        } else {
-            glued
         };
-        endpoints.extend(found.into_iter().map(|address| (SocketAddr::new(address, service.port), weight)));
+        targets.insert(&service.target, found.into_iter().map(|(address, _)| address.ip()).collect());
     }
-    match failure {
-        // Half an answer would take endpoints away for the resolver's trouble.
-        Some(failure) => failure,
-        None => found(endpoints, ttl),
+    let endpoints = chosen
+        .into_iter()
+        .flat_map(|service| {
+            let weight = if spec.ignore_weight { 1 } else { u32::from(service.weight).max(1) };
+            let of_target = targets.get(service.target.as_str()).into_iter().flatten();
+            of_target.map(move |address| (SocketAddr::new(*address, service.port), weight))
+        })
+        .collect();
+    with_trouble(found(endpoints, ttl), trouble)
+}
+
+/// Addresses of one target: those that came along, else those it is asked for.
+async fn target(spec: &TemplateSpec, resolver: &Resolver, records: &Records, name: &str) -> Outcome {
+    let glue: Vec<(SocketAddr, u32)> = records
+        .glue
+        .iter()
+        .filter(|(owner, _)| owner == name)
+        .map(|(_, address)| (SocketAddr::new(*address, 0), 1))
+        .collect();
+    if !glue.is_empty() {
+        return Outcome::Found { endpoints: glue, ttl: records.ttl };
     }
+    let of_target = TemplateSpec { name: format!("{name}."), ..spec.clone() };
+    preferred(&of_target, resolver, QueryKind::A, QueryKind::Aaaa).await
 }
 
 fn addresses(lookup: Lookup, port: u16) -> Outcome {
@@ -171,9 +204,9 @@ fn addresses(lookup: Lookup, port: u16) -> Outcome {
             found(endpoints, records.ttl)
         }
         Lookup::Nothing(ttl) => Outcome::Nothing { ttl },
-        Lookup::Timeout => Outcome::Timeout,
-        Lookup::Refused => Outcome::Refused,
-        Lookup::Failed => Outcome::Failed,
+        Lookup::Timeout => Outcome::Trouble(Trouble::Timeout),
+        Lookup::Refused => Outcome::Trouble(Trouble::Refused),
+        Lookup::Failed => Outcome::Trouble(Trouble::Failed),
     }
 }
 
@@ -183,13 +216,24 @@ fn both(first: Outcome, second: Outcome) -> Outcome {
             endpoints.extend(more);
             Outcome::Found { endpoints, ttl: ttl.min(other) }
         }
-        (Outcome::Found { endpoints, ttl }, Outcome::Nothing { .. })
-        | (Outcome::Nothing { .. }, Outcome::Found { endpoints, ttl }) => Outcome::Found { endpoints, ttl },
         (Outcome::Nothing { ttl }, Outcome::Nothing { ttl: other }) => {
             Outcome::Nothing { ttl: ttl.min(other) }
         }
-        // Half an answer would take endpoints away for the resolver's trouble.
-        (Outcome::Found { .. } | Outcome::Nothing { .. }, trouble) | (trouble, _) => trouble,
+        (outcome, Outcome::Nothing { .. }) | (Outcome::Nothing { .. }, outcome) => outcome,
+        (outcome, Outcome::Trouble(trouble)) | (Outcome::Trouble(trouble), outcome) => {
+            with_trouble(outcome, Some(trouble))
+        }
+        // One family is never a part of a whole.
+        (partial @ Outcome::Partial { .. }, _) | (_, partial @ Outcome::Partial { .. }) => partial,
+    }
+}
+
+/// Half an answer adds endpoints, and takes none away for the resolver's trouble.
+fn with_trouble(outcome: Outcome, trouble: Option<Trouble>) -> Outcome {
+    match (outcome, trouble) {
+        (outcome, None) => outcome,
+        (Outcome::Found { endpoints, ttl }, Some(trouble)) => Outcome::Partial { endpoints, ttl, trouble },
+        (_, Some(trouble)) => Outcome::Trouble(trouble),
     }
 }
 
@@ -215,9 +259,11 @@ impl TemplateState {
         match outcome {
             Outcome::Found { .. } => Self::Resolved,
             Outcome::Nothing { .. } => Self::NoName,
-            Outcome::Timeout => Self::Timeout,
-            Outcome::Refused => Self::Refused,
-            Outcome::Failed => Self::Failed,
+            Outcome::Partial { trouble, .. } | Outcome::Trouble(trouble) => match trouble {
+                Trouble::Timeout => Self::Timeout,
+                Trouble::Refused => Self::Refused,
+                Trouble::Failed => Self::Failed,
+            },
         }
     }
 
@@ -235,5 +281,7 @@ impl TemplateState {
     }
 }
 
-/// Targets of service records that are looked up.
-const TARGETS_MAX: usize = 256;
+/// Shorter waits are taken as they are.
+const SPREAD_FROM: Duration = Duration::from_secs(1);
+/// Shortest time between two questions of one template.
+const WAIT_MIN: Duration = Duration::from_millis(50);

@@ -19,7 +19,7 @@ pub(crate) async fn udp<T>(
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
     socket.connect(server).await?;
     socket.send(query).await?;
-    let mut buffer = vec![0; usize::from(payload.max(512))];
+    let mut buffer = vec![0; usize::from(payload)];
     loop {
         let n_bytes = socket.recv(&mut buffer).await?;
         if let Some(accepted) = buffer.get(..n_bytes).and_then(&accept) {
