@@ -146,7 +146,8 @@ impl Discovery {
         }
         let shared = self.resolver(resolver);
         let hint = Rc::new(Notify::new());
-        let memory = format!("{}#{index}", backend.key);
+        // What was remembered of another name is not this template's.
+        let memory = format!("{}#{index}#{}", backend.key, template.fqdn);
         let initial = initial(template, self.remembered.borrow().get(&memory));
         let of_task = Rc::clone(&hint);
         let health = {
