@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt as _;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::message::{MessageError, QueryKind, Question, Records, Reply};
@@ -40,6 +41,8 @@ pub struct Resolver {
     host: Option<Mutex<ResolvConf>>,
     /// Server that answered last.
     preferred: AtomicUsize,
+    /// Room for tries under way: a thousand questions at once would overrun the server's socket.
+    room: Semaphore,
     counts: Arc<QueryCounts>,
 }
 
@@ -82,7 +85,13 @@ impl Resolver {
     #[must_use]
     pub fn new(spec: ResolverSpec) -> Self {
         let host = spec.resolv_conf.clone().map(|path| Mutex::new(ResolvConf::new(path)));
-        Self { spec, host, preferred: AtomicUsize::new(0), counts: Arc::new(QueryCounts::default()) }
+        Self {
+            spec,
+            host,
+            preferred: AtomicUsize::new(0),
+            room: Semaphore::new(TRIES_MAX),
+            counts: Arc::new(QueryCounts::default()),
+        }
     }
 
     /// Counts of tries by result.
@@ -138,7 +147,10 @@ impl Resolver {
                 self.counts.count(TryResult::Error);
                 return Lookup::Failed;
             };
+            // Never closed; waiting for room costs nothing of the try's time.
+            let room = self.room.acquire().await;
             let reply = timeout(self.spec.timeout, self.converse(server, &question, host.use_tcp)).await;
+            drop(room);
             let (result, lookup, is_final) = match reply {
                 Ok(Ok(Reply::Records(records))) => (TryResult::Success, Lookup::Found(records), true),
                 Ok(Ok(Reply::NoName(ttl))) => (TryResult::NoName, Lookup::Nothing(ttl), true),
@@ -212,6 +224,8 @@ impl QueryCounts {
 
 /// Largest UDP answer, in bytes.
 pub const UDP_BYTES_MAX: u16 = 8_192;
+/// Tries of one resolver under way at once.
+pub const TRIES_MAX: usize = 128;
 /// What every server may send, in bytes (RFC 1035).
 const UDP_BYTES_MIN: u16 = 512;
 /// Names of [`TryResult`], in its order.

@@ -285,3 +285,29 @@ impl TemplateState {
 const SPREAD_FROM: Duration = Duration::from_secs(1);
 /// Shortest time between two questions of one template.
 const WAIT_MIN: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{WAIT_MIN, spread};
+
+    #[test]
+    fn waits_are_spread_within_bounds() {
+        let ms = Duration::from_millis;
+        let cases = [
+            (ms(60_000), ms(1_000), 0, ms(60_000)..=ms(60_000)),
+            (ms(60_000), ms(1_000), u32::MAX, ms(52_500)..=ms(52_600)),
+            (ms(60_000), ms(59_000), u32::MAX, ms(59_000)..=ms(59_000)),
+            (ms(1_000), ms(1_000), u32::MAX, ms(1_000)..=ms(1_000)),
+            // The end of a hold may come before the next question is due.
+            (ms(1_600), ms(5_000), u32::MAX, ms(1_600)..=ms(1_600)),
+            (ms(500), ms(0), u32::MAX, ms(500)..=ms(500)),
+            (ms(0), ms(0), u32::MAX, WAIT_MIN..=WAIT_MIN),
+        ];
+        for (wait, min_ttl, random, expected) in cases {
+            let spread = spread(wait, min_ttl, random);
+            assert!(expected.contains(&spread), "{wait:?} at least {min_ttl:?} became {spread:?}");
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! The resolver against servers that behave in every way.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::{MessageType, ResponseCode};
+use hickory_proto::op::{Message, MessageType, ResponseCode};
 use igw_dns::message::{QueryKind, RECORDS_MAX};
-use igw_dns::resolver::{Lookup, Resolver, ResolverSpec, UDP_BYTES_MAX};
+use igw_dns::resolver::{Lookup, Resolver, ResolverSpec, TRIES_MAX, UDP_BYTES_MAX};
 use tokio::time::{Instant, timeout};
 
 use crate::server::{Asked, Server, Wire, address, answer, bytes, ip, name, negative, reply, truncated};
@@ -111,7 +112,7 @@ async fn truncated_answers_are_asked_for_again_over_tcp() -> anyhow::Result<()> 
 #[tokio::test]
 async fn noise_is_passed_over() -> anyhow::Result<()> {
     let server = Server::start(|asked| {
-        let forged = |change: &dyn Fn(&mut hickory_proto::op::Message)| {
+        let forged = |change: &dyn Fn(&mut Message)| {
             let records = vec![address("app.test", ip(666), 60)];
             let mut message = reply(&asked.message, ResponseCode::NoError, records);
             change(&mut message);
@@ -267,5 +268,40 @@ async fn the_file_says_tcp_and_where_to_search() -> anyhow::Result<()> {
         }
         assert!(Instant::now() < deadline, "the change was not seen");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn questions_under_way_are_bounded() -> anyhow::Result<()> {
+    let server = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let spec = ResolverSpec { timeout: LONG * 2, ..spec(&[server.local_addr()?]) };
+    let resolver = Arc::new(Resolver::new(spec));
+    let mut lookups = tokio::task::JoinSet::new();
+    let n_lookups = TRIES_MAX + 50;
+    for _ in 0..n_lookups {
+        let resolver = Arc::clone(&resolver);
+        lookups.spawn(async move { resolver.lookup("app.test", QueryKind::A).await });
+    }
+    let mut buffer = [0; 512];
+    let mut waiting = Vec::new();
+    for _ in 0..TRIES_MAX {
+        let (n_bytes, peer) = timeout(LONG, server.recv_from(&mut buffer)).await??;
+        waiting.push((Message::from_vec(&buffer[..n_bytes])?, peer));
+    }
+    let more = timeout(Duration::from_millis(200), server.recv_from(&mut buffer)).await;
+    assert!(more.is_err(), "more than {TRIES_MAX} questions under way");
+
+    // Each answer makes room for one more.
+    for index in 0..n_lookups {
+        let (question, peer) = &waiting[index];
+        let answer = answer(question, vec![address("app.test", ip(1), 60)]);
+        server.send_to(&answer, *peer).await?;
+        if waiting.len() < n_lookups {
+            let (n_bytes, peer) = timeout(LONG, server.recv_from(&mut buffer)).await??;
+            waiting.push((Message::from_vec(&buffer[..n_bytes])?, peer));
+        }
+    }
+    let found = timeout(LONG, lookups.join_all()).await?;
+    assert_eq!(found.iter().map(n_addresses).sum::<usize>(), n_lookups);
     Ok(())
 }

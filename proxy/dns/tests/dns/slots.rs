@@ -192,6 +192,17 @@ fn half_an_answer_adds_and_takes_nothing_away() {
             (10_000, found(&[3]), &[(2, 3)]),
         ],
     );
+    let mut unheld = spec();
+    unheld.hold.timeout = Some(Duration::ZERO);
+    check(
+        "without a hold, what it names stays",
+        unheld,
+        &[
+            (0, found(&[1, 2]), &[(0, 1), (1, 2)]),
+            (10, partial(&[2], Trouble::Timeout), &[(1, 2)]),
+            (11, Outcome::Trouble(Trouble::Timeout), &[]),
+        ],
+    );
     let mut spec = spec();
     spec.hold.timeout = Some(Duration::from_secs(20));
     check(
