@@ -301,7 +301,9 @@ fn a_killed_igw_comes_back_above_its_epoch_and_keeps_the_proxy() {
     let mut stage = Stage::new(&[("gateway.yaml", GATEWAY), ("route.yaml", &route("a", "/a"))]);
     let mut peer = stage.up();
     peer.follow();
-    let holder = wait_for("the proxy", || fs::read_to_string(stage.path("state/proxy/lock")).ok());
+    let holder = wait_for("the proxy", || {
+        fs::read_to_string(stage.path("state/proxy/lock")).ok().filter(|text| !text.is_empty())
+    });
     wait_for("the ledger", || {
         fs::read_to_string(stage.path("state/ledger.json")).ok()?.contains("HTTPRoute").then_some(())
     });
