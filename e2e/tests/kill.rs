@@ -25,7 +25,9 @@ fn scene(n_routes: usize) -> anyhow::Result<(Up, Origin, SocketAddr)> {
 fn kills_refuse_nothing() -> anyhow::Result<()> {
     let n_kills: u32 = std::env::var("IGW_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
     let (mut up, _origin, address) = scene(1_000)?;
-    // The control side is dead too: the proxy has its last known good snapshot.
+    // The control side is dead too: the proxy has its last known good snapshot, once that is at rest.
+    let at_rest = up.state.join("proxy/snapshot.json");
+    eventually("the snapshot is at rest", Duration::from_secs(5), || at_rest.exists())?;
     up.kill_operator()?;
     let mut slowest = Duration::ZERO;
     for kill in 0..n_kills {
@@ -39,7 +41,7 @@ fn kills_refuse_nothing() -> anyhow::Result<()> {
                 Err(error) => {
                     let text = format!("{error:#}");
                     // A connection that the killed server had accepted dies with it; a refusal would be our fault.
-                    anyhow::ensure!(!text.contains("not reached"), "kill {kill}: {text}");
+                    anyhow::ensure!(!text.contains("not reached"), "kill {kill}: {text}\n{}", up.printed());
                     anyhow::ensure!(started.elapsed() < Duration::from_secs(5), "kill {kill}: {text}");
                 }
             }
