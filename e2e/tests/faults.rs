@@ -1,0 +1,141 @@
+//! Faults of back ends, of names and of the state folder that must not reach a client.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use igw_e2e::client::{Connection, eventually, get};
+use igw_e2e::dns::NameServer;
+use igw_e2e::objects::{backend, beside, gateway, route, service_policy, to_backend};
+use igw_e2e::origin::{Manners, Origin};
+use igw_e2e::process::{Up, free};
+
+const HOST: &str = "a.test";
+
+/// Two back ends behind one Backend, with these fields in its policy.
+fn pair(fields: &str) -> anyhow::Result<(Up, [Origin; 2], SocketAddr)> {
+    let mut up = Up::prepare()?;
+    let address = free(up.ip)?;
+    let origins = [
+        Origin::start("1", SocketAddr::new(beside(up.ip, 251), 0))?,
+        Origin::start("2", SocketAddr::new(beside(up.ip, 252), 0))?,
+    ];
+    let addresses = [origins[0].address, origins[1].address];
+    let policy = service_policy("b", fields)
+        .replace("{group: \"\", kind: Service,", "{group: igw.opensvc.com, kind: Backend,");
+    up.write(
+        "all.yaml",
+        &(gateway(address) + &route("r", HOST, &to_backend("b")) + &backend("b", &addresses) + &policy),
+    )?;
+    up.start(&[])?;
+    Ok((up, origins, address))
+}
+
+fn post(address: SocketAddr) -> anyhow::Result<(u16, Option<String>)> {
+    let mut connection = Connection::open(address)?;
+    connection.send(b"POST /once HTTP/1.1\r\nhost: a.test\r\ncontent-length: 2\r\n\r\nhi")?;
+    let answer = connection.read("POST")?;
+    Ok((answer.status, answer.field("igw-cause").map(str::to_owned)))
+}
+
+#[test]
+fn one_refusing_back_end_fails_no_request() -> anyhow::Result<()> {
+    let (_up, origins, address) = pair("  healthCheck: {active: {}, passive: {}}\n")?;
+    let [first, second] = origins;
+    let gone = first.address;
+    drop(first);
+    eventually("it refuses", Duration::from_secs(2), || std::net::TcpStream::connect(gone).is_err())?;
+    // Few enough for the retries that quiet times have saved; a POST of which nothing was sent goes on too.
+    for _ in 0..4 {
+        assert_eq!(get(address, HOST, "/")?.field("x-origin"), Some("2"));
+        assert_eq!(post(address)?.0, 200);
+    }
+    assert_eq!(second.n_requests(), 8, "nothing is asked twice");
+    Ok(())
+}
+
+#[test]
+fn a_post_that_reached_a_back_end_is_sent_once() -> anyhow::Result<()> {
+    let (_up, origins, address) = pair("  healthCheck: {active: {}, passive: {}}\n")?;
+    for origin in &origins {
+        origin.behave(Manners::Reset);
+    }
+    assert_eq!(post(address)?, (502, Some("upstream_reset".to_owned())));
+    assert_eq!(origins.iter().map(Origin::n_requests).sum::<u64>(), 1);
+    // A GET is asked again elsewhere, and answered by the one that works.
+    origins[1].behave(Manners::Echo);
+    for _ in 0..4 {
+        assert_eq!(get(address, HOST, "/")?.field("x-origin"), Some("2"));
+    }
+    Ok(())
+}
+
+#[test]
+fn names_that_flap_away_fail_nothing() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let address = free(up.ip)?;
+    let names = NameServer::start(up.ip, 0)?;
+    let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 251), 0))?;
+    let name = "svc1.default.svc.test";
+    names.set(name, &[origin.address.ip()]);
+    up.write(
+        "all.yaml",
+        &(gateway(address)
+            + &route("svc1", HOST, &format!("name: svc1, port: {}", origin.address.port()))
+            + &service_policy("svc1", "  discovery: {initAddr: [none], maxTTL: 1s}\n")),
+    )?;
+    up.start(&["--nameserver", &names.address.to_string()])?;
+    eventually("the name is found", Duration::from_secs(7), || {
+        get(address, HOST, "/").is_ok_and(|answer| answer.status == 200)
+    })?;
+    for flap in 0..2 {
+        names.set(name, &[]);
+        let before = names.n_queries();
+        // The resolver hears several times that there is no such name while requests go on.
+        eventually("the name is asked for again", Duration::from_secs(15), || {
+            let is_served = get(address, HOST, "/").is_ok_and(|answer| answer.status == 200);
+            assert!(is_served, "flap {flap}");
+            names.n_queries() >= before + 4
+        })?;
+        names.set(name, &[origin.address.ip()]);
+        assert_eq!(get(address, HOST, "/")?.status, 200, "flap {flap}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_state_that_cannot_be_written_costs_no_service() -> anyhow::Result<()> {
+    let (up, origins, address) = pair("  healthCheck: {active: {}}\n")?;
+    let at_rest = up.state.join("proxy/snapshot.json");
+    eventually("the snapshot is at rest", Duration::from_secs(5), || at_rest.exists())?;
+    // A file in the place of the folder fails every write, for root too.
+    let (folder, aside) = (up.state.join("proxy"), up.state.join("aside"));
+    std::fs::rename(&folder, &aside)?;
+    std::fs::write(&folder, "in the way")?;
+    let edit = |name: &str| -> anyhow::Result<()> {
+        let host = format!("{name}.test");
+        up.write(
+            "all.yaml",
+            &(gateway(address)
+                + &route(name, &host, &to_backend("b"))
+                + &backend("b", &[origins[0].address])),
+        )?;
+        eventually("the edit is live", Duration::from_secs(5), || {
+            get(address, &host, "/").is_ok_and(|answer| answer.status == 200)
+        })?;
+        Ok(())
+    };
+    edit("new")?;
+    eventually("the fault is told", Duration::from_secs(5), || up.printed().contains("state not written"))?;
+    // Each worker takes the new tables by itself.
+    eventually("the old route is gone", Duration::from_secs(2), || {
+        get(address, HOST, "/").is_ok_and(|answer| answer.status == 404)
+    })?;
+    // The proxy writes again as soon as it can.
+    std::fs::remove_file(&folder)?;
+    std::fs::rename(&aside, &folder)?;
+    edit("newer")?;
+    eventually("the news are at rest", Duration::from_secs(5), || {
+        std::fs::read_to_string(&at_rest).is_ok_and(|text| text.contains("newer.test"))
+    })?;
+    Ok(())
+}
