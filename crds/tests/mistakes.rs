@@ -204,8 +204,7 @@ fn one_bad_document_hides_no_other() {
     let good = |name: &str| format!("{OURS}kind: Resolver\nmetadata: {{name: {name}}}\nspec: {{}}\n");
     let text = format!("{}---\nkind: [\n---\n{}---\n- 1\n---\n{}", good("a"), good("b"), good("c"));
     let reading = read("f", &text);
-    let names: Vec<&str> =
-        reading.documents.iter().map(|document| document.object.key.name.as_str()).collect();
+    let names: Vec<&str> = reading.documents.iter().map(|document| &*document.object.key.name).collect();
     assert_eq!(names, ["a", "b", "c"]);
     assert_eq!(reading.broken.len(), 2);
     assert_eq!(reading.documents.iter().map(|document| document.line).collect::<Vec<_>>(), [1, 8, 15]);

@@ -90,21 +90,43 @@ fn ten_thousand_routes_start_and_change_quickly() -> anyhow::Result<()> {
     println!("ready with 10,000 routes after {took:?}");
     assert!(took < Duration::from_secs(2), "ready after {took:?}");
     assert_eq!(get(address, "h999.test", "/")?.status, 200);
-    let mut slowest = Duration::ZERO;
-    for edit in 1..=5 {
-        // Edits as a person makes them: one at a time, the state of the one before at rest.
-        std::thread::sleep(Duration::from_millis(1_500));
+    let delays = edits(&up, address, 5)?;
+    println!("edits among 10,000 routes, sorted: {delays:?}");
+    assert!(delays[2] <= Duration::from_millis(250), "the median of {delays:?}");
+    Ok(())
+}
+
+#[test]
+fn every_edit_among_ten_thousand_files_is_seen() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let address = free(up.ip)?;
+    let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 250), 0))?;
+    up.write("gateway.yaml", &(gateway(address) + &backend("b", &[origin.address])))?;
+    for index in 0..10_000 {
+        let text = route(&format!("r{index}"), &format!("h{}.test", index % 1_000), &to_backend("b"));
+        up.write(&format!("r{index}.yaml"), &text)?;
+    }
+    up.write("edited.yaml", &edited(0))?;
+    up.start(&[])?;
+    let delays = edits(&up, address, 4)?;
+    println!("edits among 10,000 files, sorted: {delays:?}");
+    Ok(())
+}
+
+/// Edits the edited route as a person does: one at a time, the state of the one before at rest. How long
+/// each took to be live, sorted; fails if one is not seen.
+fn edits(up: &Up, address: SocketAddr, n: u32) -> anyhow::Result<Vec<Duration>> {
+    let mut delays = Vec::new();
+    for edit in 1..=n {
+        std::thread::sleep(Duration::from_millis(1_000));
         up.write("edited.yaml", &edited(edit))?;
         let wanted = edit.to_string();
-        let took = eventually("the edit is live", Duration::from_secs(3), || {
+        delays.push(eventually("the edit is live", Duration::from_secs(3), || {
             get(address, "edited.test", "/").is_ok_and(|answer| answer.field("x-edit") == Some(&wanted))
-        })?;
-        slowest = slowest.max(took);
+        })?);
     }
-    println!("slowest of 5 edits among 10,000 routes: {slowest:?}");
-    // The goal is 250 ms on an idle machine; this bound is for one that runs tests.
-    assert!(slowest < Duration::from_millis(1_000), "{slowest:?}");
-    Ok(())
+    delays.sort();
+    Ok(delays)
 }
 
 #[test]

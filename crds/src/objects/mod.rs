@@ -15,6 +15,7 @@ pub mod reference_grant;
 pub mod resolver;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,15 +33,15 @@ pub struct Object {
     pub spec: Spec,
 }
 
-/// Identity of an object.
+/// Identity of an object. A clone shares its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Kind.
     pub kind: Kind,
     /// Namespace; empty for kinds of the whole cluster.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// Content of an object by kind.
@@ -81,13 +82,13 @@ impl ObjectKey {
     #[must_use]
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         let namespace = if kind.is_namespaced() { namespace } else { "" };
-        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { kind, namespace: namespace.into(), name: name.into() }
     }
 }
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.namespace.as_str() {
+        match &*self.namespace {
             "" => write!(f, "{} {}", self.kind, self.name),
             namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
         }
@@ -123,7 +124,7 @@ impl Object {
         tree.insert("apiVersion".to_owned(), self.key.kind.api_version().into());
         tree.insert("kind".to_owned(), self.key.kind.as_str().into());
         let mut metadata = self.metadata.clone();
-        metadata.namespace = names::Namespace::parse(self.key.namespace.clone()).ok();
+        metadata.namespace = names::Namespace::parse(self.key.namespace.to_string()).ok();
         tree.insert("metadata".to_owned(), value(&metadata));
         match self.spec.to_value() {
             serde_json::Value::Object(content) if self.key.kind.group().is_empty() => tree.extend(content),

@@ -51,7 +51,7 @@ impl<'o> Backends<'o> {
     ) -> Result<BackendId, BadReference> {
         let (group, kind) = (reference.group.as_str(), reference.kind.as_str());
         let namespace =
-            reference.namespace.as_ref().map_or(route.namespace.as_str(), |namespace| namespace.as_str());
+            reference.namespace.as_ref().map_or(&*route.namespace, |namespace| namespace.as_str());
         let is_service = group.is_empty() && kind == "Service";
         let is_backend = group == "igw.opensvc.com" && kind == "Backend";
         if !is_service && !is_backend {

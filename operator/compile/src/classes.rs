@@ -30,9 +30,9 @@ pub(crate) fn classes(objects: &ObjectSet) -> Classes {
     for (key, stored) in objects.of_kind(Kind::GatewayClass) {
         let Spec::GatewayClass(spec) = stored.spec() else { continue };
         if spec.controller_name.as_str() == CONTROLLER {
-            classes.ours.insert(key.name.clone(), spec.parameters_ref.clone());
+            classes.ours.insert(key.name.to_string(), spec.parameters_ref.clone());
         } else {
-            classes.foreign.push(key.name.clone());
+            classes.foreign.push(key.name.to_string());
         }
     }
     if !classes.foreign.iter().any(|name| name == BUILT_IN) {
@@ -56,9 +56,9 @@ impl Classes {
     pub(crate) fn statuses(&self, objects: &ObjectSet) -> Vec<(ObjectKey, Status)> {
         objects
             .of_kind(Kind::GatewayClass)
-            .filter(|(key, _)| self.ours.contains_key(&key.name))
+            .filter(|(key, _)| self.ours.contains_key(&*key.name))
             .map(|(key, stored)| {
-                let parameters = self.ours.get(&key.name).and_then(Option::as_ref);
+                let parameters = self.ours.get(&*key.name).and_then(Option::as_ref);
                 let accepted = match parameters.map(|reference| crate::settings::find(objects, reference)) {
                     Some(Err(message)) => {
                         Condition::no("Accepted", "InvalidParameters", message, stored.generation)

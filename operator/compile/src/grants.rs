@@ -20,7 +20,7 @@ pub(crate) fn is_allowed(objects: &ObjectSet, reference: &Reference<'_>) -> bool
     if reference.from_namespace == reference.to_namespace {
         return true;
     }
-    objects.of_kind(Kind::ReferenceGrant).filter(|(key, _)| key.namespace == reference.to_namespace).any(
+    objects.of_kind(Kind::ReferenceGrant).filter(|(key, _)| &*key.namespace == reference.to_namespace).any(
         |(_, stored)| {
             let Spec::ReferenceGrant(grant) = stored.spec() else { return false };
             let from = grant.from.iter().any(|from| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use igw_crds::objects::{Kind, Object, ObjectKey, Spec};
 use jiff::Timestamp;
 
-/// Every object that is known, by key.
+/// Every object that is known, by key. Collected from pairs; of two with one key the later counts.
 #[derive(Clone, Debug, Default)]
 pub struct ObjectSet {
     objects: BTreeMap<ObjectKey, Stored>,
@@ -19,7 +19,7 @@ pub struct Stored {
     /// The object.
     pub object: Arc<Object>,
     /// Identity.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// When it was seen first; decides precedence.
     pub created: Timestamp,
     /// Counts changes of its spec, from 1.
@@ -51,7 +51,7 @@ impl ObjectSet {
 
     /// Objects of a kind in order of namespace and name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&ObjectKey, &Stored)> {
-        let first = ObjectKey { kind, namespace: String::new(), name: String::new() };
+        let first = ObjectKey { kind, namespace: "".into(), name: "".into() };
         self.objects.range(first..).take_while(move |(key, _)| key.kind == kind)
     }
 
@@ -75,6 +75,14 @@ impl ObjectSet {
         labels
     }
 }
+
+impl FromIterator<(ObjectKey, Stored)> for ObjectSet {
+    fn from_iter<I: IntoIterator<Item = (ObjectKey, Stored)>>(pairs: I) -> Self {
+        Self { objects: pairs.into_iter().collect() }
+    }
+}
+
+// === impl Stored ===
 
 impl Stored {
     /// The content.

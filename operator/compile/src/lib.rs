@@ -19,6 +19,8 @@ mod rules;
 mod settings;
 pub mod status;
 
+use std::sync::Arc;
+
 use igw_crds::objects::ObjectKey;
 use igw_crds::snapshot::Snapshot;
 
@@ -35,7 +37,7 @@ pub struct Compiled {
     /// For the proxies.
     pub snapshot: Snapshot,
     /// Statuses as far as no proxy is asked; [`program`] adds what proxies report.
-    pub statuses: Vec<(ObjectKey, Status)>,
+    pub statuses: Vec<(ObjectKey, Arc<Status>)>,
     /// What deserves attention and is no condition.
     pub warnings: Vec<Warning>,
 }
@@ -73,5 +75,6 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     statuses.extend(route_statuses);
     statuses.extend(policy_statuses);
     statuses.sort_by(|a, b| a.0.cmp(&b.0));
+    let statuses = statuses.into_iter().map(|(key, status)| (key, Arc::new(status))).collect();
     Compiled { snapshot, statuses, warnings }
 }

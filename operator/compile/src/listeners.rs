@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener};
 use igw_crds::objects::gateway_config::GatewayConfigSpec;
@@ -50,7 +51,7 @@ struct Refusal {
 /// Namespaces whose routes may attach.
 enum AllowedNamespaces {
     All,
-    One(String),
+    One(Arc<str>),
     Selected(std::collections::BTreeSet<String>, LabelSelector),
 }
 
@@ -94,7 +95,7 @@ fn node(
         group: reference.group.clone(),
         kind: reference.kind.clone(),
         name: reference.name.clone(),
-        namespace: igw_crds::objects::names::Namespace::parse(key.namespace.clone()).ok(),
+        namespace: igw_crds::objects::names::Namespace::parse(key.namespace.to_string()).ok(),
     });
     for reference in class_parameters.into_iter().chain(own.as_ref()) {
         match settings::find(objects, reference) {
@@ -162,12 +163,12 @@ fn listener_node(objects: &ObjectSet, gateway: &ObjectKey, listener: &Listener) 
     });
     let namespaces = match listener.allowed_routes.namespaces.from {
         FromNamespaces::All => AllowedNamespaces::All,
-        FromNamespaces::Same => AllowedNamespaces::One(gateway.namespace.clone()),
+        FromNamespaces::Same => AllowedNamespaces::One(Arc::clone(&gateway.namespace)),
         FromNamespaces::Selector => {
             let selector = listener.allowed_routes.namespaces.selector.clone().unwrap_or_default();
             let mut known: Vec<String> =
-                objects.of_kind(Kind::Namespace).map(|(key, _)| key.name.clone()).collect();
-            known.extend(objects.of_kind(Kind::HttpRoute).map(|(key, _)| key.namespace.clone()));
+                objects.of_kind(Kind::Namespace).map(|(key, _)| key.name.to_string()).collect();
+            known.extend(objects.of_kind(Kind::HttpRoute).map(|(key, _)| key.namespace.to_string()));
             known.sort_unstable();
             known.dedup();
             let selected = known
@@ -308,7 +309,7 @@ impl ListenerNode {
     pub(crate) fn allows_namespace(&self, objects: &ObjectSet, namespace: &str) -> bool {
         match &self.namespaces {
             AllowedNamespaces::All => true,
-            AllowedNamespaces::One(own) => own == namespace,
+            AllowedNamespaces::One(own) => **own == *namespace,
             AllowedNamespaces::Selected(selected, selector) => {
                 selected.contains(namespace) || selects(selector, &objects.namespace_labels(namespace))
             }
@@ -361,8 +362,8 @@ impl GatewayNode {
         }
         let listeners = self.listeners.iter().filter(|listener| listener.refused.is_none());
         Some(snapshot::Gateway {
-            namespace: self.key.namespace.clone(),
-            name: self.key.name.clone(),
+            namespace: self.key.namespace.to_string(),
+            name: self.key.name.to_string(),
             addresses: self.addresses.clone(),
             settings: self.settings.clone(),
             listeners: listeners

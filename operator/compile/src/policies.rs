@@ -34,7 +34,7 @@ impl<'o> Policies<'o> {
             let Spec::Resolver(spec) = stored.spec() else { continue };
             let id = u32::try_from(policies.resolvers.len()).unwrap_or(0);
             policies.resolvers.push(resolver(&format!("{}/{}", key.namespace, key.name), spec));
-            policies.resolver_ids.insert((key.namespace.clone(), key.name.clone()), id);
+            policies.resolver_ids.insert((key.namespace.to_string(), key.name.to_string()), id);
         }
         for (key, stored) in objects.by_age(Kind::BackendPolicy) {
             let Spec::BackendPolicy(spec) = stored.spec() else { continue };
@@ -45,7 +45,7 @@ impl<'o> Policies<'o> {
                     ancestor_ref: AncestorReference {
                         group: target.group.as_str().to_owned(),
                         kind: target.kind.as_str().to_owned(),
-                        namespace: key.namespace.clone(),
+                        namespace: key.namespace.to_string(),
                         name: target.name.clone(),
                     },
                     controller_name: CONTROLLER,
@@ -116,7 +116,7 @@ impl<'o> Policies<'o> {
         }
         let resolver = spec.discovery.as_ref().and_then(|discovery| discovery.resolver_ref.as_ref());
         if let Some(resolver) = resolver
-            && !self.resolver_ids.contains_key(&(key.namespace.clone(), resolver.name.clone()))
+            && !self.resolver_ids.contains_key(&(key.namespace.to_string(), resolver.name.clone()))
         {
             let message = format!(
                 "Resolver {}/{} does not exist; write it, or remove resolverRef",
@@ -126,7 +126,8 @@ impl<'o> Policies<'o> {
         }
         let section =
             target.section_name.as_ref().map(|section| section.as_str().to_owned()).unwrap_or_default();
-        let place = (target.kind.as_str().to_owned(), key.namespace.clone(), target.name.clone(), section);
+        let place =
+            (target.kind.as_str().to_owned(), key.namespace.to_string(), target.name.clone(), section);
         if let Some((older, _)) = self.by_target.get(&place) {
             let message = format!("{older} is older and counts for this target; remove one of the two");
             return Condition::no("Accepted", "Conflicted", message, generation);

@@ -1,6 +1,7 @@
 //! What proxies report becomes `Programmed`: true only when traffic works now.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use igw_crds::objects::ObjectKey;
 use igw_crds::sync::{BindFailureKind, ListenerReport, Report};
@@ -10,7 +11,7 @@ use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddr
 
 /// The statuses of a compilation with what the proxy says of its listeners.
 #[must_use]
-pub fn program(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Status)> {
+pub fn program(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Arc<Status>)> {
     let mut reports: HashMap<(&str, &str), &ListenerReport> = HashMap::new();
     for listener in &report.listeners {
         reports.insert((&listener.gateway, &listener.listener), listener);
@@ -18,13 +19,13 @@ pub fn program(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Status)>
     compiled
         .statuses
         .iter()
-        .map(|(key, status)| match status {
+        .map(|(key, status)| match &**status {
             Status::Gateway(gateway) if report.serving => {
                 let name = format!("{}/{}", key.namespace, key.name);
                 let of = |listener: &str| reports.get(&(name.as_str(), listener)).copied();
-                (key.clone(), Status::Gateway(programmed(gateway, of)))
+                (key.clone(), Arc::new(Status::Gateway(programmed(gateway, of))))
             }
-            other => (key.clone(), other.clone()),
+            _ => (key.clone(), Arc::clone(status)),
         })
         .collect()
 }

@@ -22,7 +22,7 @@ pub(crate) fn routes(
     let by_name: HashMap<(String, String), usize> = gateways
         .iter()
         .enumerate()
-        .map(|(index, gateway)| ((gateway.key.namespace.clone(), gateway.key.name.clone()), index))
+        .map(|(index, gateway)| ((gateway.key.namespace.to_string(), gateway.key.name.to_string()), index))
         .collect();
     let mut routes: Vec<Route> = Vec::new();
     let mut statuses = Vec::new();
@@ -69,8 +69,8 @@ pub(crate) fn routes(
         statuses.push((key.clone(), Status::Route(RouteStatus { parents: status })));
         routes.push(Route {
             kind: key.kind.as_str().to_owned(),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
             rules: nodes.into_iter().map(|node| node.rule).collect(),
         });
     }
@@ -86,8 +86,7 @@ fn gateway_of(
     if parent.group.as_str() != GATEWAY_GROUP || parent.kind.as_str() != "Gateway" {
         return None;
     }
-    let namespace =
-        parent.namespace.as_ref().map_or(route.namespace.as_str(), |namespace| namespace.as_str());
+    let namespace = parent.namespace.as_ref().map_or(&*route.namespace, |namespace| namespace.as_str());
     by_name.get(&(namespace.to_owned(), parent.name.clone())).copied()
 }
 

@@ -1,5 +1,7 @@
 //! Statuses as the Gateway API writes them. `lastTransitionTime` is added by the caller, who knows the past.
 
+use std::borrow::Cow;
+
 use igw_crds::objects::http_route::ParentReference;
 use serde::Serialize;
 
@@ -143,7 +145,7 @@ pub struct Condition {
     /// Reason, one word.
     pub reason: &'static str,
     /// For people: what is so, and what to do.
-    pub message: String,
+    pub message: Cow<'static, str>,
     /// Generation of the object that was judged.
     pub observed_generation: u64,
 }
@@ -156,7 +158,7 @@ impl Condition {
     pub fn yes(
         r#type: &'static str,
         reason: &'static str,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
         generation: u64,
     ) -> Self {
         Self { r#type, status: "True", reason, message: message.into(), observed_generation: generation }
@@ -167,7 +169,7 @@ impl Condition {
     pub fn no(
         r#type: &'static str,
         reason: &'static str,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
         generation: u64,
     ) -> Self {
         Self { r#type, status: "False", reason, message: message.into(), observed_generation: generation }
@@ -178,7 +180,7 @@ impl Condition {
     pub fn unknown(
         r#type: &'static str,
         reason: &'static str,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
         generation: u64,
     ) -> Self {
         Self { r#type, status: "Unknown", reason, message: message.into(), observed_generation: generation }

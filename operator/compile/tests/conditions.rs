@@ -1,5 +1,7 @@
 //! Conditions and reasons of the Gateway API, one case each, from YAML to status.
 
+use std::sync::Arc;
+
 use igw_compile::{Compiled, Facts, ObjectSet, Status, Stored, compile, program};
 use igw_crds::snapshot::Action;
 use igw_crds::sync::{BindFailure, BindFailureKind, ListenerReport, Report};
@@ -15,7 +17,7 @@ fn compiled(text: &str) -> Compiled {
     for (age, document) in reading.documents.iter().enumerate() {
         let stored = Stored {
             object: document.object.clone(),
-            uid: String::new(),
+            uid: "".into(),
             created: Timestamp::from_second(age as i64).expect("a time"),
             generation: 7,
         };
@@ -25,7 +27,7 @@ fn compiled(text: &str) -> Compiled {
 }
 
 /// Every condition as `Kind name [part] Type=Status/Reason`, sorted.
-fn conditions(statuses: &[(igw_crds::objects::ObjectKey, Status)]) -> Vec<String> {
+fn conditions(statuses: &[(igw_crds::objects::ObjectKey, Arc<Status>)]) -> Vec<String> {
     let mut found = Vec::new();
     for (key, status) in statuses {
         let mut add = |part: &str, conditions: &[igw_compile::status::Condition]| {
@@ -38,7 +40,7 @@ fn conditions(statuses: &[(igw_crds::objects::ObjectKey, Status)]) -> Vec<String
                 ));
             }
         };
-        match status {
+        match &**status {
             Status::Class(class) => add("", &class.conditions),
             Status::Gateway(gateway) => {
                 add("", &gateway.conditions);
@@ -300,7 +302,7 @@ fn a_broken_object_changes_no_other() {
         let listener = &with.snapshot.gateways[0].listeners[0];
         assert_eq!(listener.attachments[0], alone.snapshot.gateways[0].listeners[0].attachments[0]);
         let status = |compiled: &Compiled| {
-            compiled.statuses.iter().find(|(key, _)| key.name == "a").map(|(_, status)| status.clone())
+            compiled.statuses.iter().find(|(key, _)| &*key.name == "a").map(|(_, status)| status.clone())
         };
         assert_eq!(status(&with), status(&alone));
     }

@@ -57,7 +57,7 @@ impl Admin {
                 TEXT,
                 "not ready: some listener or object has no state yet\n",
             ),
-            "/api/v1/state" => json(&view.listing()),
+            "/api/v1/state" => answer(StatusCode::OK, "application/json", view.to_bytes()),
             "/api/v1/objects" => {
                 let listing = view.listing();
                 json(&json!({"generation": listing.generation, "items": listing.objects}))

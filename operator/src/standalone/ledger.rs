@@ -8,31 +8,38 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use igw_crds::objects::{Kind, ObjectKey};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tracing::warn;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The ledger. Keys are `<Kind>/<namespace>/<name>`.
+use super::reading::object_name;
+
+/// The ledger. A clone shares what it holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Term of this control side; one more at each start.
     pub epoch: u64,
-    objects: BTreeMap<String, Entry>,
+    /// By `<Kind>/<namespace>/<name>`.
+    #[serde(deserialize_with = "known_kinds")]
+    objects: BTreeMap<ObjectKey, Entry>,
 }
 
 /// What is remembered of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Identity, new for an object that is made again after its deletion.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// First sight; decides precedence.
     pub created: Timestamp,
     /// Counts changes of the content, from 1.
     pub generation: u64,
-    /// Hash of the content, hexadecimal.
-    content: String,
+    /// Hash of the content.
+    #[serde(with = "hexadecimal")]
+    content: u128,
 }
 
 // === impl Ledger ===
@@ -65,23 +72,22 @@ impl Ledger {
     }
 
     /// The entry of an object whose content hashes to `content`, made or brought up to date.
-    pub fn observe(&mut self, key: &str, content: u128, now: Timestamp) -> &Entry {
-        let hash = format!("{content:032x}");
-        let entry = self.objects.entry(key.to_owned()).or_insert_with(|| Entry {
-            uid: uid(key, now),
+    pub fn observe(&mut self, key: &ObjectKey, content: u128, now: Timestamp) -> &Entry {
+        let entry = self.objects.entry(key.clone()).or_insert_with(|| Entry {
+            uid: uid(key, now).into(),
             created: now,
             generation: 1,
-            content: hash.clone(),
+            content,
         });
-        if entry.content != hash {
+        if entry.content != content {
             entry.generation = entry.generation.saturating_add(1);
-            entry.content = hash;
+            entry.content = content;
         }
         entry
     }
 
     /// Forgets objects that are deleted.
-    pub fn retain(&mut self, exists: impl Fn(&str) -> bool) {
+    pub fn retain(&mut self, exists: impl Fn(&ObjectKey) -> bool) {
         self.objects.retain(|key, _| exists(key));
     }
 
@@ -99,12 +105,38 @@ fn clock_epoch(now: Timestamp) -> u64 {
 }
 
 /// An identity: a hash of key and first sight in the form of a version 8 UUID (RFC 9562).
-fn uid(key: &str, now: Timestamp) -> String {
-    let hash = xxh3_128(format!("{key} {}", now.as_nanosecond()).as_bytes());
+fn uid(key: &ObjectKey, now: Timestamp) -> String {
+    let name = object_name(key);
+    let hash = xxh3_128(format!("{name} {}", now.as_nanosecond()).as_bytes());
     let uuid = hash & !(0xf << 76) & !(0x3 << 62) | (0x8 << 76) | (0x2 << 62);
     let hex = format!("{uuid:032x}");
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
     parts.join("-")
+}
+
+/// Entries of kinds that this version knows: a ledger of a later one keeps its ages.
+fn known_kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<ObjectKey, Entry>, D::Error> {
+    let entries = BTreeMap::<String, Entry>::deserialize(deserializer)?;
+    let key = |text: &str| {
+        let mut parts = text.splitn(3, '/');
+        let kind = Kind::parse(parts.next()?)?;
+        Some(ObjectKey::new(kind, parts.next()?, parts.next()?))
+    };
+    Ok(entries.into_iter().filter_map(|(text, entry)| Some((key(&text)?, entry))).collect())
+}
+
+/// A hash as text.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(hash: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{hash:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(de::Error::custom)
+    }
 }
 
 #[cfg(test)]
@@ -116,22 +148,23 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("ledger.json");
         let [first, second] = [1_000, 2_000].map(|second| Timestamp::from_second(second).unwrap());
+        let key = ObjectKey::new(Kind::Gateway, "default", "a");
         let mut ledger = Ledger::load(&file, first);
         assert_eq!(ledger.epoch, 1_000_000);
-        let new = ledger.observe("Gateway/default/a", 1, first).clone();
+        let new = ledger.observe(&key, 1, first).clone();
         assert_eq!((new.generation, new.created), (1, first));
         assert_eq!(new.uid.len(), 36);
         assert_eq!(&new.uid[14..15], "8");
-        assert_eq!(*ledger.observe("Gateway/default/a", 1, second), new);
+        assert_eq!(*ledger.observe(&key, 1, second), new);
         fs::write(&file, ledger.to_bytes()).unwrap();
 
         let mut ledger = Ledger::load(&file, second);
         assert_eq!(ledger.epoch, 1_000_001);
-        let changed = ledger.observe("Gateway/default/a", 2, second).clone();
+        let changed = ledger.observe(&key, 2, second).clone();
         assert_eq!((changed.generation, changed.created, &changed.uid), (2, first, &new.uid));
 
         ledger.retain(|_| false);
-        let again = ledger.observe("Gateway/default/a", 2, second);
+        let again = ledger.observe(&key, 2, second);
         assert_eq!((again.generation, again.created), (1, second));
         assert_ne!(again.uid, new.uid);
     }

@@ -4,6 +4,7 @@
 //! Values of Secrets are never in it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,7 +72,7 @@ pub enum Severity {
 #[serde(default)]
 pub struct Source {
     /// File, or folder of a key pair.
-    pub file: String,
+    pub file: Arc<str>,
     /// Line of the document, from 1.
     pub line: u32,
     /// The file holds something broken now; this is the last good version.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use igw_compile::{Compiled, Facts, ObjectSet, Status, Stored, compile, program};
 use igw_crds::objects::{Kind, ObjectKey, Spec};
@@ -22,23 +23,22 @@ pub fn facts(cluster: &str, nameservers: &[SocketAddr]) -> Facts {
 /// What the objects mean, given what is known of each.
 #[must_use]
 pub fn meaning(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>, facts: &Facts) -> Compiled {
-    let mut set = ObjectSet::default();
-    for (key, taken) in &gathered.objects {
+    let stored = gathered.objects.iter().map(|(key, taken)| {
         let record = records.get(key);
         let stored = Stored {
             object: taken.object.clone(),
-            uid: record.map(|record| record.uid.clone()).unwrap_or_default(),
+            uid: record.map_or_else(|| "".into(), |record| Arc::clone(&record.uid)),
             created: record.map_or(Timestamp::UNIX_EPOCH, |record| record.created),
             generation: record.map_or(1, |record| record.generation),
         };
-        set.insert(key.clone(), stored);
-    }
-    compile(&set, facts)
+        (key.clone(), stored)
+    });
+    compile(&stored.collect::<ObjectSet>(), facts)
 }
 
 /// The statuses, given what the proxy says.
 #[must_use]
-pub fn statuses(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Status)> {
+pub fn statuses(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Arc<Status>)> {
     program(compiled, report)
 }
 
@@ -53,8 +53,7 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered) -> Vec<Notice> {
     for (key, taken) in &gathered.objects {
         let Spec::HttpRoute(route) = &taken.object.spec else { continue };
         for (index, parent) in route.parent_refs.iter().enumerate() {
-            let namespace =
-                parent.namespace.as_ref().map_or(key.namespace.as_str(), |namespace| namespace.as_str());
+            let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
             let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
             let is_gateway = Kind::find(parent.group.as_str(), parent.kind.as_str()) == Some(Kind::Gateway);
             if is_gateway && !gathered.objects.contains_key(&gateway) {
@@ -69,7 +68,7 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered) -> Vec<Notice> {
 fn notice(key: &ObjectKey, taken: Option<&Taken>, field: String, message: String) -> Notice {
     let source = taken.map(|taken| taken.source.clone()).unwrap_or_default();
     Notice {
-        file: source.file,
+        file: source.file.to_string(),
         line: source.line,
         severity: Severity::Warning,
         object: Some(object_name(key)),

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use igw_crds::objects::Object;
 use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::files::{below, plain};
+use super::reading::Good;
 
 /// Objects of an earlier run, by absolute path of their file.
 #[derive(Debug, Default)]
@@ -19,7 +18,7 @@ pub struct Memory {
 }
 
 /// Objects of this run on their way to the next one.
-pub struct Remembered(Vec<(PathBuf, Vec<Arc<Object>>)>);
+pub struct Remembered(Vec<(PathBuf, Vec<Good>)>);
 
 // === impl Memory ===
 
@@ -58,17 +57,18 @@ impl Memory {
 
 impl Remembered {
     /// The objects of files.
-    pub fn new(files: impl Iterator<Item = (PathBuf, Vec<Arc<Object>>)>) -> Self {
+    pub fn new(files: impl Iterator<Item = (PathBuf, Vec<Good>)>) -> Self {
         Self(files.filter(|(_, objects)| !objects.is_empty()).collect())
     }
 
     /// The file's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let documents =
-            |objects: &[Arc<Object>]| objects.iter().map(|object| object.to_value()).collect::<Vec<_>>();
-        let files: BTreeMap<_, _> =
-            self.0.iter().map(|(path, held)| (absolute(path), documents(held))).collect();
+        let files: BTreeMap<_, Vec<_>> = self
+            .0
+            .iter()
+            .map(|(path, held)| (absolute(path), held.iter().map(Good::json).collect()))
+            .collect();
         // A path that is not UTF-8 cannot be a key; the next run goes without memory then.
         serde_json::to_vec(&files).unwrap_or_else(|_| b"{}".to_vec())
     }

@@ -48,12 +48,11 @@ impl Offline {
         let mut statuses: BTreeMap<_, _> = statuses(&self.compiled, &Report::default()).into_iter().collect();
         let mut notices = self.gathered.notices.clone();
         notices.extend(notices_of(&self.compiled, &self.gathered));
-        let shown = self.gathered.objects.iter().map(|(key, taken)| Shown {
-            object: taken.object.clone(),
-            name: object_name(key).into(),
-            record: None,
-            status: statuses.remove(key).and_then(|status| serde_json::to_value(&status).ok()).map(Arc::new),
-            source: taken.source.clone(),
+        let shown = self.gathered.objects.iter().map(|(key, taken)| {
+            let status =
+                statuses.remove(key).and_then(|status| serde_json::to_value(&*status).ok()).map(Arc::new);
+            let name = object_name(key).into();
+            Arc::new(Shown::new(taken.object.clone(), name, None, status, taken.source.clone()))
         });
         View { shown: shown.collect(), notices, ..View::default() }
     }
@@ -85,7 +84,7 @@ impl Offline {
                 for condition in conditions.iter().filter(|condition| is_complaint(condition)) {
                     let reason = text(condition, "/reason");
                     notices.push(Notice {
-                        file: shown.source.file.clone(),
+                        file: shown.source.file.to_string(),
                         line: shown.source.line,
                         severity: severity(reason),
                         object: Some(shown.name.to_string()),

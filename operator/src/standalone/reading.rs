@@ -2,11 +2,12 @@
 //!
 //! A document is decoded once as long as its text stays the same, wherever in the file it moves.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use igw_crds::objects::{Object, ObjectKey, Spec};
 use igw_crds::yaml::{self, Cache, Diagnostic, read_cached};
+use serde_json::value::{RawValue, to_raw_value};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::listing::{Notice, Severity};
@@ -20,6 +21,8 @@ pub struct Good {
     pub line: u32,
     /// Hash of the defaulted content: what `generation` counts.
     pub content: u128,
+    /// The object as JSON, once somebody has asked for it.
+    json: Arc<OnceLock<Box<RawValue>>>,
 }
 
 /// What a file holds.
@@ -44,22 +47,18 @@ pub struct Reading {
 pub fn read(file: &str, text: &str, before: &Reading, cache: &mut Cache) -> Reading {
     let found = read_cached(file, text, cache);
     cache.retain(&found.documents.iter().map(|document| document.digest).collect::<HashSet<_>>());
-    // The cache hands out the same object for the same text, so that its hash is known by its address.
-    let known: std::collections::HashMap<*const Object, u128> =
-        before.good.iter().map(|good| (Arc::as_ptr(&good.object), good.content)).collect();
+    // The cache hands out the same object for the same text, so that what is known of it is found by its address.
+    let known: HashMap<*const Object, &Good> =
+        before.good.iter().map(|good| (Arc::as_ptr(&good.object), good)).collect();
     let n_documents = found.documents.len() + found.broken.len() + found.foreign.len();
     Reading {
         n_documents,
         good: found
             .documents
             .into_iter()
-            .map(|document| Good {
-                content: known
-                    .get(&Arc::as_ptr(&document.object))
-                    .copied()
-                    .unwrap_or_else(|| content_hash(&document.object.spec)),
-                object: document.object,
-                line: document.line,
+            .map(|document| match known.get(&Arc::as_ptr(&document.object)) {
+                Some(good) => Good { line: document.line, ..(*good).clone() },
+                None => Good::new(document.object, document.line),
             })
             .collect(),
         n_broken_unknown: found.broken.iter().filter(|key| key.is_none()).count(),
@@ -70,6 +69,21 @@ pub fn read(file: &str, text: &str, before: &Reading, cache: &mut Cache) -> Read
             .into_iter()
             .map(|foreign| format!("{} {}", foreign.api_version, foreign.kind))
             .collect(),
+    }
+}
+
+// === impl Good ===
+
+impl Good {
+    fn new(object: Arc<Object>, line: u32) -> Self {
+        Self { content: content_hash(&object.spec), object, line, json: Arc::default() }
+    }
+
+    /// The object as JSON.
+    #[must_use]
+    pub fn json(&self) -> &RawValue {
+        // Trees of JSON always encode.
+        self.json.get_or_init(|| to_raw_value(&self.object.to_value()).unwrap_or_default())
     }
 }
 

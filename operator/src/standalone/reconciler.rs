@@ -70,15 +70,18 @@ pub struct Reconciler {
     compiled: Option<Compiled>,
     generation: u64,
     report: Option<SyncRequest>,
-    told: BTreeMap<String, Told>,
+    told: BTreeMap<ObjectKey, Told>,
+    /// Statuses that the run before wrote, by name, until the first of this one.
+    earlier: BTreeMap<String, Value>,
+    shown: BTreeMap<ObjectKey, Arc<Shown>>,
     logged: BTreeSet<String>,
     due: Due,
 }
 
 /// A status that was published.
 struct Told {
-    /// As compiled; nothing for one of an earlier run.
-    bare: Option<Status>,
+    /// As compiled.
+    bare: Arc<Status>,
     /// With its times.
     json: Arc<Value>,
 }
@@ -122,7 +125,9 @@ impl Reconciler {
             compiled: None,
             generation: 0,
             report: None,
-            told: earlier_statuses(state),
+            told: BTreeMap::new(),
+            earlier: earlier_statuses(state),
+            shown: BTreeMap::new(),
             logged: BTreeSet::new(),
             due: Due { hints: Hints::default(), files: None, statuses: None, look: Instant::now() },
         })
@@ -199,21 +204,16 @@ impl Reconciler {
     /// Brings the ledger up to date.
     fn keep_records(&mut self) {
         let now = Timestamp::now();
-        let mut records = BTreeMap::new();
-        let mut names = BTreeSet::new();
-        for (key, taken) in &self.gathered.objects {
-            let name = object_name(key);
-            let entry = self.ledger.observe(&name, taken.content, now);
-            let record =
-                Record { uid: entry.uid.clone(), created: entry.created, generation: entry.generation };
-            records.insert(key.clone(), record);
-            names.insert(name);
-        }
+        let records = self.gathered.objects.iter().map(|(key, taken)| {
+            let entry = self.ledger.observe(key, taken.content, now);
+            let uid = Arc::clone(&entry.uid);
+            (key.clone(), Record { uid, created: entry.created, generation: entry.generation })
+        });
+        self.records = records.collect();
         // While something cannot be told, what is not there may only be unreadable.
         if !self.gathered.uncertain {
-            self.ledger.retain(|name| names.contains(name));
+            self.ledger.retain(|key| self.records.contains_key(key));
         }
-        self.records = records;
     }
 
     /// Seals the compiled snapshot as the next generation.
@@ -280,46 +280,57 @@ impl Reconciler {
         let now = seconds(Timestamp::now());
         let mut told = BTreeMap::new();
         for (key, status) in statuses(compiled, report) {
-            let name = object_name(&key);
-            let before = self.told.remove(&name);
-            let now_told = match before {
-                Some(before) if before.bare.as_ref() == Some(&status) => before,
+            let now_told = match self.told.remove(&key) {
+                Some(before) if before.bare == status => before,
                 before => {
-                    let mut json = serde_json::to_value(&status).unwrap_or_default();
-                    carry_times(before.as_ref().map(|before| &*before.json), &mut json, &now);
-                    Told { bare: Some(status), json: Arc::new(json) }
+                    let mut json = serde_json::to_value(&*status).unwrap_or_default();
+                    let before = match &before {
+                        Some(before) => Some(&*before.json),
+                        None => self.earlier.get(&object_name(&key)),
+                    };
+                    carry_times(before, &mut json, &now);
+                    Told { bare: status, json: Arc::new(json) }
                 }
             };
-            told.insert(name, now_told);
+            told.insert(key, now_told);
         }
         self.told = told;
+        self.earlier.clear();
         let is_ready = self.is_current() && is_every_listener_told(&compiled.snapshot, report);
+        let listeners = listeners_in_words(&compiled.snapshot, report);
+        self.show();
         let view = View {
             epoch: self.ledger.epoch,
             generation: self.generation,
             ready: is_ready,
             notices: self.notices(),
-            shown: self.shown(),
-            listeners: listeners_in_words(&compiled.snapshot, report),
+            shown: self.shown.values().cloned().collect(),
+            listeners,
         };
         let view = Arc::new(view);
         self.outlets.view.send_replace(view.clone());
-        self.keeper
-            .write(STATUS, Content::new(move || serde_json::to_vec(&view.listing()).unwrap_or_default()));
+        self.keeper.write(STATUS, Content::new(move || view.to_bytes()));
     }
 
-    fn shown(&self) -> Vec<Shown> {
+    /// Brings what is shown up to date, and keeps what did not change.
+    fn show(&mut self) {
+        let mut before = std::mem::take(&mut self.shown);
         let shown = self.gathered.objects.iter().map(|(key, taken)| {
-            let name = object_name(key);
-            Shown {
-                object: taken.object.clone(),
-                record: self.records.get(key).cloned(),
-                status: self.told.get(&name).map(|told| told.json.clone()),
-                name: name.into(),
-                source: taken.source.clone(),
-            }
+            let record = self.records.get(key);
+            let status = self.told.get(key).map(|told| &told.json);
+            let shown = match before.remove(key) {
+                Some(before) if before.is_same(&taken.object, record, status, &taken.source) => before,
+                before => {
+                    let name =
+                        before.map_or_else(|| object_name(key).into(), |before| Arc::clone(&before.name));
+                    let object = Arc::clone(&taken.object);
+                    let status = status.map(Arc::clone);
+                    Arc::new(Shown::new(object, name, record.cloned(), status, taken.source.clone()))
+                }
+            };
+            (key.clone(), shown)
         });
-        shown.collect()
+        self.shown = shown.collect();
     }
 
     fn notices(&self) -> Vec<Notice> {
@@ -425,14 +436,14 @@ impl Due {
 }
 
 /// Statuses that the run before wrote, so that their times go on.
-fn earlier_statuses(state: &State) -> BTreeMap<String, Told> {
+fn earlier_statuses(state: &State) -> BTreeMap<String, Value> {
     let Ok(bytes) = std::fs::read(state.path(STATUS)) else { return BTreeMap::new() };
     let Ok(listing) = serde_json::from_slice::<Listing>(&bytes) else { return BTreeMap::new() };
     let mut told = BTreeMap::new();
     for mut object in listing.objects {
         let name = object_id(&object);
         if let Some(status) = object.get_mut("status") {
-            told.insert(name, Told { bare: None, json: Arc::new(status.take()) });
+            told.insert(name, status.take());
         }
     }
     told

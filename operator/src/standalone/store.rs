@@ -171,7 +171,7 @@ impl Store {
         let mut gathered = Gathered { n_files: self.files.len(), ..Gathered::default() };
         let mut foreign = BTreeMap::new();
         for (path, state) in &self.files {
-            let file = path.display().to_string();
+            let file: Arc<str> = path.display().to_string().into();
             gathered.notices.extend(state.reading.notices.iter().cloned());
             gathered.uncertain |= state.reading.n_broken_unknown > 0 || state.found.is_none();
             gathered.n_documents += state.reading.n_documents;
@@ -189,7 +189,7 @@ impl Store {
             }
         }
         for (path, state) in &self.files {
-            let file = path.display().to_string();
+            let file: Arc<str> = path.display().to_string().into();
             for good in &state.kept {
                 gathered.take(good, &file, true);
             }
@@ -211,7 +211,7 @@ impl Store {
     pub fn remember(&self) -> Remembered {
         Remembered::new(self.files.iter().map(|(path, state)| {
             let goods = state.reading.good.iter().chain(&state.kept);
-            (path.clone(), goods.map(|good| good.object.clone()).collect())
+            (path.clone(), goods.cloned().collect())
         }))
     }
 
@@ -375,17 +375,17 @@ impl FileState {
 // === impl Gathered ===
 
 impl Gathered {
-    fn take(&mut self, good: &Good, file: &str, kept: bool) {
+    fn take(&mut self, good: &Good, file: &Arc<str>, kept: bool) {
         match self.objects.entry(good.object.key.clone()) {
             Entry::Vacant(place) => {
-                let source = Source { file: file.to_owned(), line: good.line, kept };
+                let source = Source { file: Arc::clone(file), line: good.line, kept };
                 place.insert(Taken { object: good.object.clone(), content: good.content, source });
             }
             Entry::Occupied(_) if kept => {}
             Entry::Occupied(first) => {
                 let first = &first.get().source;
                 self.notices.push(Notice {
-                    file: file.to_owned(),
+                    file: file.to_string(),
                     line: good.line,
                     severity: Severity::Error,
                     object: Some(object_name(&good.object.key)),

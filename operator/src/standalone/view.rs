@@ -1,12 +1,15 @@
 //! What is known at one moment, shared with everyone who shows it. Made cheaply at each change, written out
 //! as a [`Listing`] only when somebody asks.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use igw_crds::objects::Object;
 use igw_crds::snapshot::{Listener, Snapshot};
 use igw_crds::sync::{ListenerReport, Report};
 use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use super::listing::{Listing, Notice, Source};
@@ -23,13 +26,13 @@ pub struct View {
     /// Errors and warnings.
     pub notices: Vec<Notice>,
     /// The objects in order of kind, namespace, name.
-    pub shown: Vec<Shown>,
+    pub shown: Vec<Arc<Shown>>,
     /// Where each listener answers, in words.
     pub listeners: Vec<String>,
 }
 
 /// One object with what is known of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Shown {
     /// The object with its defaults.
     pub object: Arc<Object>,
@@ -41,13 +44,15 @@ pub struct Shown {
     pub status: Option<Arc<Value>>,
     /// Where it was read.
     pub source: Source,
+    /// All of it as JSON, once somebody has asked for it.
+    json: OnceLock<Box<RawValue>>,
 }
 
 /// What the ledger knows of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Identity.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// First sight.
     pub created: Timestamp,
     /// Counts changes of the content.
@@ -66,8 +71,32 @@ impl View {
             ready: self.ready,
             notices: self.notices.clone(),
             sources: self.shown.iter().map(|shown| (shown.name.to_string(), shown.source.clone())).collect(),
-            objects: self.shown.iter().map(Shown::to_json).collect(),
+            objects: self.shown.iter().map(|shown| shown.to_json()).collect(),
         }
+    }
+
+    /// The bytes of [`View::listing`] in JSON. What did not change since the last time is not written anew.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Text<'a> {
+            epoch: u64,
+            generation: u64,
+            ready: bool,
+            notices: &'a [Notice],
+            sources: BTreeMap<&'a str, &'a Source>,
+            objects: Vec<&'a RawValue>,
+        }
+        let text = Text {
+            epoch: self.epoch,
+            generation: self.generation,
+            ready: self.ready,
+            notices: &self.notices,
+            sources: self.shown.iter().map(|shown| (&*shown.name, &shown.source)).collect(),
+            objects: self.shown.iter().map(|shown| shown.json()).collect(),
+        };
+        // Text and maps with string keys always encode.
+        serde_json::to_vec(&text).unwrap_or_default()
     }
 
     /// What standard error says when everything is ready.
@@ -90,6 +119,43 @@ impl View {
 // === impl Shown ===
 
 impl Shown {
+    /// An object with what is known of it.
+    #[must_use]
+    pub fn new(
+        object: Arc<Object>,
+        name: Arc<str>,
+        record: Option<Record>,
+        status: Option<Arc<Value>>,
+        source: Source,
+    ) -> Self {
+        Self { object, name, record, status, source, json: OnceLock::new() }
+    }
+
+    /// Whether this is what [`Shown::new`] would make of the same object.
+    #[must_use]
+    pub fn is_same(
+        &self,
+        object: &Arc<Object>,
+        record: Option<&Record>,
+        status: Option<&Arc<Value>>,
+        source: &Source,
+    ) -> bool {
+        let is_same_status = match (&self.status, status) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same_status
+            && Arc::ptr_eq(&self.object, object)
+            && self.record.as_ref() == record
+            && self.source == *source
+    }
+
+    fn json(&self) -> &RawValue {
+        // Trees of JSON always encode.
+        self.json.get_or_init(|| to_raw_value(&self.to_json()).unwrap_or_default())
+    }
+
     /// The object as the API server would show it. Secret values are left out.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -101,7 +167,7 @@ impl Shown {
             redact(&mut object);
         }
         if let (Some(record), Some(Value::Object(metadata))) = (&self.record, object.get_mut("metadata")) {
-            metadata.insert("uid".into(), record.uid.clone().into());
+            metadata.insert("uid".into(), (*record.uid).into());
             metadata.insert("generation".into(), record.generation.into());
             metadata.insert("creationTimestamp".into(), seconds(record.created).into());
         }
