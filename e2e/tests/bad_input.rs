@@ -8,31 +8,44 @@ use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, binary, free};
 
-/// Broken documents of ten kinds, each with the line in it that is wrong, from 1.
-fn broken(n: usize) -> (String, u32) {
-    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: bad";
-    let head = format!("{route}{n}}}\nspec:\n");
-    match n % 10 {
-        0 => (format!("{head}  hostnmes: [a]\n"), 5),
-        1 => (format!("{head}  hostnames: [UPPER]\n"), 5),
-        2 => (format!("{head}  rules:\n    - backendRefs: [{{name: a, port: 99999}}]\n"), 6),
-        3 => (format!("{head}  rules:\n    - matches: [{{path: {{value: nope}}}}]\n"), 6),
-        4 => (format!("{head}  parentRefs: [\n"), 5),
-        5 => (
-            format!("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRout\nmetadata: {{name: bad{n}}}\n"),
-            2,
-        ),
-        6 => (format!("{head}  rules:\n    - timeouts: {{request: fast}}\n"), 6),
-        7 => (format!("{head}  hostnames: &anchor [a.test]\n"), 5),
-        8 => (format!("{head}  rules: []\n  rules: []\n"), 6),
-        _ => (
-            format!(
-                "apiVersion: igw.opensvc.com/v1alpha1\nkind: Backend\nmetadata: {{name: bad{n}}}\nspec: {{}}\n"
-            ),
-            4,
-        ),
+/// A hundred broken documents of the table of mistakes, each with the place in it that is wrong.
+fn broken() -> Vec<(String, u32, u32)> {
+    let mut found = Vec::new();
+    let mut document = String::new();
+    for line in include_str!("../../crds/tests/mistakes.txt").lines() {
+        if let Some(expected) = line.strip_prefix("=> ") {
+            let place = expected.split(' ').next().and_then(|place| place.split_once(':'));
+            let number = |text: &str| text.parse().expect("a place in the table");
+            let (line, column) = place.expect("a place in the table");
+            // Objects of their own: two mistakes must not be about one.
+            let name = format!("name: bad{}", found.len());
+            let document = std::mem::take(&mut document).replacen("name: bad", &name, 1);
+            let line = number(line);
+            let is_moved = document.lines().nth(line as usize - 1).is_some_and(|text| text.contains(&name));
+            let column = number(column);
+            found.push((document, line, if is_moved { 0 } else { column }));
+            continue;
+        }
+        document += &match line {
+            "@route" => format!("{API}kind: HTTPRoute\nmetadata: {{name: bad}}\nspec:\n"),
+            "@gateway" => {
+                format!("{API}kind: Gateway\nmetadata: {{name: bad}}\nspec:\n  gatewayClassName: igw\n")
+            }
+            line => format!("{line}\n"),
+        };
     }
+    // Three of four: a hundred, of every part of the table.
+    found
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| index % 4 != 3)
+        .map(|(_, entry)| entry)
+        .take(100)
+        .collect()
 }
+
+/// First line of objects of the Gateway API.
+const API: &str = "apiVersion: gateway.networking.k8s.io/v1\n";
 
 #[test]
 fn a_hundred_mistakes_are_told_and_a_hundred_good_documents_serve() -> anyhow::Result<()> {
@@ -46,26 +59,29 @@ fn a_hundred_mistakes_are_told_and_a_hundred_good_documents_serve() -> anyhow::R
     up.write("good.yaml", &good)?;
     // Ten files of ten broken documents each.
     let mut expected = Vec::new();
-    for file in 0..10 {
+    for (index, ten) in broken().chunks(10).enumerate() {
         let mut text = String::new();
-        for index in 0..10 {
-            let (document, line) = broken(file * 10 + index);
+        for (document, line, column) in ten {
             let before = u32::try_from(text.lines().count())?;
             text += "---\n";
-            text += &document;
-            expected.push((format!("bad{file}.yaml"), before + 1 + line));
+            text += document;
+            // The name of the object moved what stands behind it in its line.
+            let column = if *column == 0 { String::new() } else { column.to_string() };
+            expected.push(format!("bad{index}.yaml:{}:{column}", before + 1 + line));
         }
-        up.write(&format!("bad{file}.yaml"), &text)?;
+        up.write(&format!("bad{index}.yaml"), &text)?;
     }
+    assert_eq!(expected.len(), 100);
     let output = Command::new(binary("igw")?).args(["validate", "-f"]).arg(&up.folder).output()?;
     let printed =
         String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{printed}");
     let told: Vec<&str> = printed.lines().filter(|line| line.trim_start().starts_with("--> ")).collect();
     assert_eq!(told.len(), 100, "{printed}");
-    for (file, line) in &expected {
-        let place = format!("{file}:{line}:");
-        assert!(told.iter().any(|told| told.contains(&place)), "nothing at {place}\n{printed}");
+    for place in &expected {
+        let is_there =
+            |told: &&str| if place.ends_with(':') { told.contains(place) } else { told.ends_with(place) };
+        assert!(told.iter().any(is_there), "nothing at {place}\n{printed}");
     }
     assert!(printed.contains("100 errors"), "{printed}");
 

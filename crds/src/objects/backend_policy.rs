@@ -484,7 +484,10 @@ impl TryFrom<String> for HoldTime {
         if text == "forever" {
             return Ok(Self::Forever);
         }
-        TimeSpan::parse(text).map(Self::For).map_err(|error| format!("{error}, or `forever`"))
+        TimeSpan::parse(text).map(Self::For).map_err(|error| match error.strip_suffix(')') {
+            Some(error) => format!("{error}, or `forever`)"),
+            None => error,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::names::{Hostname, Namespace, TimeSpan};
+use super::names::{Cidr, Hostname, Namespace, TimeSpan};
 use super::quantity::{AutoNumber, ByteSize};
 
 /// Spec of a GatewayConfig. Every field may be absent; then a less specific GatewayConfig or the default counts.
@@ -26,7 +26,7 @@ pub struct GatewayConfigSpec {
     pub service: Option<ServiceTemplate>,
     /// Addresses for gateways that ask for one, in CIDR form. Cluster mode only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub address_pool: Vec<String>,
+    pub address_pool: Vec<Cidr>,
     /// Admin address of the proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
@@ -239,7 +239,7 @@ pub struct BackendRule {
     pub namespaces: Vec<String>,
     /// Addresses, in CIDR form.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cidrs: Vec<String>,
+    pub cidrs: Vec<Cidr>,
     /// Names, `*.` for all below one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,

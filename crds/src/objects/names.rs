@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,11 @@ checked_string!(
     /// Protocol of a listener: one of the API's, or a domain-prefixed one.
     ProtocolName, max: 255, min: 1, pattern: r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$",
     check: is_protocol, allowed: "HTTP, HTTPS, TLS, TCP, UDP, or a domain-prefixed name"
+);
+checked_string!(
+    /// A network in CIDR form.
+    Cidr, max: 43, min: 3, pattern: r"^[0-9a-fA-F.:]+/[0-9]{1,3}$",
+    check: is_cidr, allowed: "an IPv4 or IPv6 address, `/` and the length of the prefix, like `10.0.0.0/8`"
 );
 checked_string!(
     /// A time span: 1 to 4 groups of 1 to 5 digits and `h`, `m`, `s` or `ms` (GEP-2257).
@@ -315,6 +321,19 @@ fn is_protocol(text: &str) -> bool {
                 && !text.starts_with('-')
                 && !text.ends_with('-')
         }
+    }
+}
+
+fn is_cidr(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let is_short = |limit: u8| {
+        length.bytes().all(|byte| byte.is_ascii_digit())
+            && length.parse::<u8>().is_ok_and(|length| length <= limit)
+    };
+    match address.parse() {
+        Ok(IpAddr::V4(_)) => is_short(32),
+        Ok(IpAddr::V6(_)) => is_short(128),
+        Err(_) => false,
     }
 }
 

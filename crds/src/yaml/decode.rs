@@ -90,6 +90,11 @@ impl de::Error for DecodeError {
                 allowed: Some(allowed.strip_suffix(')').unwrap_or(allowed).to_owned()),
                 ..Self::new(message.to_owned())
             },
+            // What the standard library says of an address.
+            None if text == "invalid IP address syntax" => Self {
+                allowed: Some("an IPv4 or IPv6 address".to_owned()),
+                ..Self::new("not an IP address".to_owned())
+            },
             None => Self::new(text),
         }
     }
@@ -109,7 +114,12 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let mut error = Self::new(format!("{found}, expected {expected}"));
+        let found_in_words = match found {
+            de::Unexpected::Map => "a mapping".to_owned(),
+            de::Unexpected::Seq => "a sequence".to_owned(),
+            found => found.to_string(),
+        };
+        let mut error = Self::new(format!("{found_in_words}, expected {}", in_words(&expected.to_string())));
         if matches!(
             found,
             de::Unexpected::Signed(_)
@@ -120,6 +130,17 @@ impl de::Error for DecodeError {
             error.hint = Some("write it in quotes if text is meant".to_owned());
         }
         error
+    }
+}
+
+/// A type of the code in words of YAML.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a map" => "a mapping",
+        name if name.starts_with("struct ") => "a mapping",
+        other => other,
     }
 }
 

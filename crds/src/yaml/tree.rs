@@ -47,6 +47,7 @@ pub(crate) struct TreeError {
 }
 
 struct Builder<'t> {
+    text: &'t str,
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     line_offset: u32,
     n_nodes: usize,
@@ -54,7 +55,7 @@ struct Builder<'t> {
 
 /// Parses one document; `line_offset` lines stand before it.
 pub(crate) fn parse(text: &str, line_offset: u32) -> Result<Node, TreeError> {
-    let mut builder = Builder { parser: Parser::new_from_str(text), line_offset, n_nodes: 0 };
+    let mut builder = Builder { text, parser: Parser::new_from_str(text), line_offset, n_nodes: 0 };
     loop {
         let (event, at) = builder.next()?;
         match event {
@@ -109,6 +110,22 @@ impl<'t> Builder<'t> {
         }
     }
 
+    /// The parser tells where a value is; this is where its anchor or tag is, on its line or the one above.
+    fn mark_before(&self, at: Position, mark: char) -> Position {
+        let line = at.line.saturating_sub(self.line_offset);
+        for above in 0..=1 {
+            let Some(number) = line.checked_sub(above + 1) else { break };
+            let text = self.text.lines().nth(number as usize).unwrap_or_default();
+            let end = if above == 0 { at.column.saturating_sub(1) as usize } else { usize::MAX };
+            let columns = text.chars().take(end).enumerate();
+            if let Some((index, _)) = columns.filter(|(_, found)| *found == mark).last() {
+                let column = u32::try_from(index + 1).unwrap_or(at.column);
+                return Position { line: at.line - above, column };
+            }
+        }
+        at
+    }
+
     fn node(&mut self, event: Event<'t>, at: Position, depth: usize) -> Result<Node, TreeError> {
         self.n_nodes += 1;
         let refuse = |message: &str, hint: &str| {
@@ -129,10 +146,14 @@ impl<'t> Builder<'t> {
             _ => (false, false),
         };
         if has_anchor {
-            return refuse("anchors are not allowed", "write the value out where it is used");
+            let hint = Some("write the value out where it is used".to_owned());
+            let at = self.mark_before(at, '&');
+            return Err(TreeError { at, message: "anchors are not allowed".to_owned(), hint });
         }
         if tag {
-            return refuse("tags are not allowed", "remove the `!…`; types come from the field");
+            let hint = Some("remove the `!…`; types come from the field".to_owned());
+            let at = self.mark_before(at, '!');
+            return Err(TreeError { at, message: "tags are not allowed".to_owned(), hint });
         }
         let value = match event {
             Event::Scalar(text, style, ..) => {
