@@ -144,6 +144,24 @@ checked_string!(
     check: is_time_span, allowed: "numbers with h, m, s or ms, like `500ms`, `30s` or `1h30m`"
 );
 
+// === impl Cidr ===
+
+impl Cidr {
+    /// Whether an address is in the network. An IPv4 address is in no IPv6 network and the other way round.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (network(&self.0), address) {
+            (Some((IpAddr::V4(base), length)), IpAddr::V4(address)) => {
+                (base.to_bits() ^ address.to_bits()).checked_shr(32 - length).unwrap_or(0) == 0
+            }
+            (Some((IpAddr::V6(base), length)), IpAddr::V6(address)) => {
+                (base.to_bits() ^ address.to_bits()).checked_shr(128 - length).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
 // === impl TimeSpan ===
 
 impl TimeSpan {
@@ -325,16 +343,17 @@ fn is_protocol(text: &str) -> bool {
 }
 
 fn is_cidr(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
-    let is_short = |limit: u8| {
-        length.bytes().all(|byte| byte.is_ascii_digit())
-            && length.parse::<u8>().is_ok_and(|length| length <= limit)
-    };
-    match address.parse() {
-        Ok(IpAddr::V4(_)) => is_short(32),
-        Ok(IpAddr::V6(_)) => is_short(128),
-        Err(_) => false,
-    }
+    network(text).is_some()
+}
+
+/// Address and length of the prefix.
+fn network(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let limit = if address.is_ipv4() { 32 } else { 128 };
+    let is_plain = length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|length| is_plain && *length <= limit)?;
+    Some((address, length))
 }
 
 fn is_time_span(text: &str) -> bool {

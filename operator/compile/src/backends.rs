@@ -18,6 +18,7 @@ use igw_crds::snapshot::{
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, ObjectSet};
 use crate::listeners::GATEWAY_GROUP;
+use crate::permissions::refused_endpoint;
 use crate::policies::Policies;
 use crate::status::Status;
 
@@ -86,6 +87,13 @@ impl<'o> Backends<'o> {
                 );
                 return Err(BadReference { reason: "BackendNotFound", message });
             };
+            if let Some(refused) = refused_endpoint(self.objects, namespace, spec) {
+                let message = format!(
+                    "Backend {namespace}/{} names {refused}, which `backends` of GatewayConfig system/default does not allow",
+                    reference.name
+                );
+                return Err(BadReference { reason: "RefNotPermitted", message });
+            }
             return Ok(self.backend(namespace, &reference.name, spec));
         }
         let Some(port) = reference.port else {

@@ -12,6 +12,7 @@ mod grants;
 mod hostnames;
 mod input;
 mod listeners;
+mod permissions;
 mod policies;
 mod program;
 mod routes;

@@ -14,6 +14,7 @@ use crate::Warning;
 use crate::classes::{ClassOf, Classes};
 use crate::features::PROTOCOLS;
 use crate::input::{ObjectSet, Stored};
+use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
 
@@ -23,6 +24,8 @@ pub(crate) struct GatewayNode {
     generation: u64,
     addresses: Vec<IpAddr>,
     settings: Settings,
+    /// Which namespaces may use which hostnames here.
+    pub(crate) hostnames: Hostnames,
     /// Why the gateway as a whole is refused.
     refused: Option<(&'static str, String)>,
     pub(crate) listeners: Vec<ListenerNode>,
@@ -129,6 +132,7 @@ fn node(
         generation: stored.generation,
         addresses,
         settings: settings::settings(objects, &configs),
+        hostnames: Hostnames::new(objects, &configs),
         refused,
         listeners,
     }

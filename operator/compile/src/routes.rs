@@ -145,6 +145,16 @@ fn attach(
                 Some(HostBinding { serves, ranks: own.map(str::to_owned) })
             })
             .collect();
+        let is_refused =
+            |host: &&HostBinding| !gateway.hostnames.allow(&route.namespace, host.serves.as_deref());
+        if let Some(refused) = hosts.iter().find(is_refused) {
+            let message = format!(
+                "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",
+                route.namespace,
+                refused.serves.as_deref().unwrap_or("* (all)")
+            );
+            return refuse("NotAllowedByListeners", message);
+        }
         if !hosts.is_empty() {
             attached.push((index, hosts));
         }

@@ -309,3 +309,55 @@ fn a_broken_object_changes_no_other() {
     let again = compiled(&steady);
     assert_eq!((again.snapshot, again.statuses), (alone.snapshot, alone.statuses), "same input, same output");
 }
+
+#[test]
+fn hostnames_and_endpoints_that_a_gateway_config_does_not_allow() {
+    let config = |fields: &str| {
+        format!(
+            "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: GatewayConfig\nmetadata: {{name: default, namespace: system}}\nspec: {{{fields}}}\n"
+        )
+    };
+    let hostnames = config("allowedHostnames: [{hostnames: [\"*.test\"], namespaces: [default]}]");
+    for (route_fields, is_accepted) in [
+        ("hostnames: [a.test]", true),
+        ("hostnames: [a.test, b.example]", false),
+        ("hostnames: [b.example]", false),
+        ("rules: [{name: all}]", false),
+    ] {
+        let route = route("a", &format!("parentRefs: [{{name: g}}], {route_fields}"));
+        let compiled = compiled(&(gateway("g", WEB) + &route + &hostnames));
+        let expected = if is_accepted {
+            "HTTPRoute a g Accepted=True/Accepted"
+        } else {
+            "HTTPRoute a g Accepted=False/NotAllowedByListeners"
+        };
+        let found = conditions(&compiled.statuses);
+        assert!(found.iter().any(|found| found == expected), "{route_fields}: {found:?}");
+    }
+    let rules = config(
+        "backends: {allow: [{namespaces: [\"*\"], cidrs: [10.0.0.0/8, \"fd00::/8\"], names: [\"*.example.net\"]}]}",
+    );
+    for (endpoint, is_allowed) in [
+        ("ip: {address: 10.255.0.1, port: 1}", true),
+        ("ip: {address: 11.0.0.1, port: 1}", false),
+        ("ip: {address: \"fd12::1\", port: 1}", true),
+        ("ip: {address: \"fe80::1\", port: 1}", false),
+        ("fqdn: {hostname: a.example.net, port: 1}", true),
+        ("fqdn: {hostname: example.net, port: 1}", false),
+        ("unix: {path: /run/a.sock}", false),
+    ] {
+        let backend = format!(
+            "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: Backend\nmetadata: {{name: b}}\nspec: {{endpoints: [{{{endpoint}}}]}}\n"
+        );
+        let to_backend = "rules: [{backendRefs: [{group: igw.opensvc.com, kind: Backend, name: b}]}]";
+        let route = route("a", &format!("parentRefs: [{{name: g}}], {to_backend}"));
+        let compiled = compiled(&(gateway("g", WEB) + &route + &backend + &rules));
+        let expected = if is_allowed {
+            "HTTPRoute a g ResolvedRefs=True/ResolvedRefs"
+        } else {
+            "HTTPRoute a g ResolvedRefs=False/RefNotPermitted"
+        };
+        let found = conditions(&compiled.statuses);
+        assert!(found.iter().any(|found| found == expected), "{endpoint}: {found:?}");
+    }
+}

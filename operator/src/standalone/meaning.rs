@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use igw_compile::{Compiled, Facts, ObjectSet, Status, Stored, compile, program};
+use igw_crds::objects::gateway_config::GatewayConfigSpec;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::sync::Report;
 use jiff::Timestamp;
@@ -51,6 +52,11 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered) -> Vec<Notice> {
     });
     let mut notices: Vec<_> = warnings.collect();
     for (key, taken) in &gathered.objects {
+        if let Spec::GatewayConfig(spec) = &taken.object.spec {
+            notices.extend(
+                idle_fields(key, spec).map(|(field, message)| notice(key, Some(taken), field, message)),
+            );
+        }
         let Spec::HttpRoute(route) = &taken.object.spec else { continue };
         for (index, parent) in route.parent_refs.iter().enumerate() {
             let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
@@ -63,6 +69,29 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered) -> Vec<Notice> {
         }
     }
     notices
+}
+
+/// Fields of a GatewayConfig that do nothing where it stands.
+fn idle_fields(key: &ObjectKey, spec: &GatewayConfigSpec) -> impl Iterator<Item = (String, String)> {
+    let of_cluster = [
+        ("topology", spec.topology.is_some()),
+        ("runtime", spec.runtime.is_some()),
+        ("bind", spec.bind.is_some()),
+        ("service", spec.service.is_some()),
+        ("addressPool", !spec.address_pool.is_empty()),
+        ("quotas", spec.quotas.is_some()),
+    ];
+    let is_default = (&*key.namespace, &*key.name) == ("system", "default");
+    let elsewhere = (!is_default && spec.backends.is_some()).then(|| {
+        (
+            "spec.backends".to_owned(),
+            "only the one of GatewayConfig system/default counts; move it there".to_owned(),
+        )
+    });
+    let idle = of_cluster.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| {
+        (format!("spec.{field}"), "takes effect in a cluster only; igw up goes on without it".to_owned())
+    });
+    idle.chain(elsewhere)
 }
 
 fn notice(key: &ObjectKey, taken: Option<&Taken>, field: String, message: String) -> Notice {

@@ -1,0 +1,103 @@
+//! What a GatewayConfig lets namespaces do: which hostnames their routes may use, what their Backends may name.
+
+use igw_crds::objects::backend::BackendSpec;
+use igw_crds::objects::gateway_config::{AllowedHostnames, BackendRule, GatewayConfigSpec};
+use igw_crds::objects::{Kind, Spec};
+
+use crate::input::ObjectSet;
+
+/// Who may use which hostnames on one gateway.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hostnames {
+    allowed: Vec<AllowedHostnames>,
+}
+
+// === impl Hostnames ===
+
+impl Hostnames {
+    /// The list of the most specific GatewayConfig that has one; `specific` from the least to the most.
+    pub(crate) fn new(objects: &ObjectSet, specific: &[&GatewayConfigSpec]) -> Self {
+        let configs = default_config(objects).into_iter().chain(specific.iter().copied());
+        let lists = configs.map(|config| &config.allowed_hostnames).filter(|list| !list.is_empty());
+        Self { allowed: lists.last().cloned().unwrap_or_default() }
+    }
+
+    /// Whether routes of `namespace` may use a hostname; `None` is every hostname.
+    pub(crate) fn allow(&self, namespace: &str, hostname: Option<&str>) -> bool {
+        self.allowed.is_empty()
+            || self.allowed.iter().any(|entry| {
+                entry.namespaces.iter().any(|allowed| allowed.as_str() == namespace)
+                    && hostname.is_some_and(|hostname| {
+                        entry.hostnames.iter().any(|pattern| covers(pattern.as_str(), hostname))
+                    })
+            })
+    }
+}
+
+/// What a Backend names and no rule of the GatewayConfig `default` in namespace `system` allows, in words.
+pub(crate) fn refused_endpoint(
+    objects: &ObjectSet,
+    namespace: &str,
+    backend: &BackendSpec,
+) -> Option<String> {
+    let rules = default_config(objects)?.backends.as_ref()?;
+    let is_for = |rule: &&BackendRule| rule.namespaces.iter().any(|name| name == "*" || name == namespace);
+    let rules: Vec<&BackendRule> = rules.allow.iter().filter(is_for).collect();
+    backend.endpoints.iter().find_map(|endpoint| {
+        if let Some(ip) = &endpoint.ip {
+            let is_allowed =
+                rules.iter().any(|rule| rule.cidrs.iter().any(|network| network.contains(ip.address)));
+            return (!is_allowed).then(|| format!("address {}", ip.address));
+        }
+        if let Some(fqdn) = &endpoint.fqdn {
+            let name = fqdn.hostname.as_str();
+            let is_allowed = rules.iter().any(|rule| rule.names.iter().any(|pattern| covers(pattern, name)));
+            return (!is_allowed).then(|| format!("name {name}"));
+        }
+        let is_allowed = rules.iter().any(|rule| rule.unix);
+        endpoint.unix.as_ref().filter(|_| !is_allowed).map(|unix| format!("socket {}", unix.path))
+    })
+}
+
+fn default_config(objects: &ObjectSet) -> Option<&GatewayConfigSpec> {
+    match objects.find(Kind::GatewayConfig, "system", "default").map(|stored| stored.spec()) {
+        Some(Spec::GatewayConfig(spec)) => Some(spec),
+        _ => None,
+    }
+}
+
+/// Whether every name that `name` stands for is one that `pattern` stands for. `*.` stands for one label or more.
+fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(suffix) => {
+            name.strip_prefix('*').is_some_and(|below| below.ends_with(suffix))
+                || (name.len() > suffix.len() && name.ends_with(suffix))
+        }
+        None => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_pattern_covers_what_is_below_it() {
+        let cases = [
+            ("a.test", "a.test", true),
+            ("a.test", "b.test", false),
+            ("*.test", "a.test", true),
+            ("*.test", "a.b.test", true),
+            ("*.test", "*.test", true),
+            ("*.test", "*.a.test", true),
+            ("*.a.test", "*.test", false),
+            ("*.test", "test", false),
+            ("a.test", "*.test", false),
+            ("*", "a.test", true),
+        ];
+        for (pattern, name, expected) in cases {
+            assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}
