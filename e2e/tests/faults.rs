@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use igw_e2e::client::{Connection, eventually, get};
 use igw_e2e::dns::NameServer;
 use igw_e2e::objects::{backend, beside, gateway, route, service_policy, to_backend};
@@ -136,6 +137,93 @@ fn a_state_that_cannot_be_written_costs_no_service() -> anyhow::Result<()> {
     edit("newer")?;
     eventually("the news are at rest", Duration::from_secs(5), || {
         std::fs::read_to_string(&at_rest).is_ok_and(|text| text.contains("newer.test"))
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_back_end_that_does_not_answer_costs_its_time_and_no_more() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let address = free(up.ip)?;
+    // Nobody accepts here, and the queue of the kernel is full: a connection attempt hangs.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(beside(up.ip, 253), 0).into())?;
+    socket.listen(0)?;
+    let full = socket.local_addr()?.as_socket().context("an address")?;
+    let mut fillers = Vec::new();
+    eventually("the queue is full", Duration::from_secs(20), || match std::net::TcpStream::connect_timeout(
+        &full,
+        Duration::from_millis(300),
+    ) {
+        Ok(stream) => {
+            fillers.push(stream);
+            false
+        }
+        Err(_) => true,
+    })?;
+    let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 251), 0))?;
+    let limits = "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: GatewayConfig\nmetadata: {name: default, namespace: system}\n\
+                  spec: {timeouts: {connect: 300ms, backendRequest: 500ms}}\n";
+    let route_of = |name: &str, target: &str| route(name, &format!("{name}.test"), &to_backend(target));
+    up.write(
+        "all.yaml",
+        &(gateway(address)
+            + &route_of("full", "full")
+            + &route_of("slow", "slow")
+            + &route_of("both", "both")
+            + &backend("full", &[full])
+            + &backend("slow", &[origin.address])
+            + &backend("both", &[full, origin.address])
+            + limits),
+    )?;
+    up.start(&[])?;
+    // A GET goes on to the endpoint that answers; where there is none, the client is told in time.
+    for _ in 0..4 {
+        assert_eq!(get(address, "both.test", "/")?.status, 200);
+    }
+    let timed = |host: &str| -> anyhow::Result<(u16, Option<String>, Duration)> {
+        let started = std::time::Instant::now();
+        let answer = get(address, host, "/")?;
+        Ok((answer.status, answer.field("igw-cause").map(str::to_owned), started.elapsed()))
+    };
+    let (status, cause, took) = timed("full.test")?;
+    assert_eq!((status, cause.as_deref()), (504, Some("connect_timeout")));
+    assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(2), "{took:?}");
+    origin.behave(Manners::Hang);
+    let (status, cause, took) = timed("slow.test")?;
+    assert_eq!((status, cause.as_deref()), (504, Some("backend_timeout")));
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(2), "{took:?}");
+    origin.behave(Manners::Echo);
+    assert_eq!(timed("slow.test")?.0, 200, "and it works again");
+    drop(fillers);
+    Ok(())
+}
+
+#[test]
+fn when_all_are_gone_the_answer_is_fast_and_recovery_too() -> anyhow::Result<()> {
+    let checks = "  healthCheck: {active: {tcp: {}, interval: 100ms, timeout: 100ms, rise: 2, fall: 2}, panicThreshold: 0}\n";
+    let (_up, origins, address) = pair(checks)?;
+    eventually("it serves", Duration::from_secs(3), || {
+        get(address, HOST, "/").is_ok_and(|answer| answer.status == 200)
+    })?;
+    let [first, second] = origins;
+    let place = first.address;
+    drop((first, second));
+    eventually("nobody is left", Duration::from_secs(3), || {
+        get(address, HOST, "/").is_ok_and(|answer| answer.field("igw-cause") == Some("no_endpoint"))
+    })?;
+    let started = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(get(address, HOST, "/")?.status, 503);
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let mut again = None;
+    eventually("the address is free", Duration::from_secs(3), || {
+        again = Origin::start("1", place).ok();
+        again.is_some()
+    })?;
+    eventually("it serves again", Duration::from_millis(2 * 100 + 900), || {
+        get(address, HOST, "/").is_ok_and(|answer| answer.status == 200)
     })?;
     Ok(())
 }

@@ -99,6 +99,72 @@ fn slots_follow_answers_and_checks() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The recipe that igw replaces, as committed: only the place of the listener, the port of the service and the
+/// servers to ask are those of the test.
+#[test]
+fn the_recipe_as_objects_serves_three_servers() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let address = free(up.ip)?;
+    let knot = Knot::start(up.ip)?;
+    let origins = origins(up.ip, 4)?;
+    let port = origins[0].address.port();
+    let example = include_str!("../../crds/examples/ingress-gateway.yaml");
+    let mut objects = example.to_owned();
+    for (from, to) in [
+        (
+            "  gatewayClassName: igw\n",
+            format!("  gatewayClassName: igw\n  addresses: [{{value: {}}}]\n", address.ip()),
+        ),
+        ("      port: 8080\n      protocol", format!("      port: {}\n      protocol", address.port())),
+        ("          port: 8080\n", format!("          port: {port}\n")),
+        (
+            "  fromResolvConf: true\n",
+            format!("  nameservers: [{{address: {}, port: {}}}]\n", knot.address.ip(), knot.address.port()),
+        ),
+    ] {
+        assert_eq!(objects.matches(from).count(), 1, "{from}");
+        objects = objects.replace(from, &to);
+    }
+    up.write("ingress-gateway.yaml", &objects)?;
+    knot.set_name("svc1.ns1", 1, &[])?;
+    knot.reload()?;
+    up.start(&[])?;
+    let host = "svc1.opensvc.com";
+    let who = |n: usize| -> Vec<String> {
+        let mut names: Vec<String> = (0..n)
+            .filter_map(|_| get(address, host, "/").ok()?.field("x-origin").map(str::to_owned))
+            .collect();
+        names.sort();
+        names
+    };
+    let answer = get(address, host, "/")?;
+    assert_eq!((answer.status, answer.field("igw-cause")), (503, Some("no_endpoint")), "no such name yet");
+    knot.set_name("svc1.ns1", 2, &ips(&origins[..3]))?;
+    knot.reload()?;
+    // A name that does not exist is asked for again within 5 s; then come two checks, 2 s apart.
+    let evenly = || {
+        let names = who(30);
+        ["1", "2", "3"]
+            .iter()
+            .all(|name| (8..=12).contains(&names.iter().filter(|found| found == name).count()))
+    };
+    eventually("three share evenly", Duration::from_secs(12), evenly)?;
+    origins[1].behave(origin::Manners::Unhealthy);
+    eventually("the failing one leaves", Duration::from_secs(3 * 2 + 1), || {
+        let names = who(12);
+        names.len() == 12 && !names.contains(&"2".to_owned())
+    })?;
+    origins[1].behave(origin::Manners::Echo);
+    eventually("it comes back", Duration::from_secs(2 * 2 + 1), || who(12).contains(&"2".to_owned()))?;
+    knot.set_name("svc1.ns1", 3, &ips(&origins[1..]))?;
+    knot.reload()?;
+    eventually("another set is followed", Duration::from_secs(2 + 4 + 1), || {
+        let names = who(12);
+        names.len() == 12 && !names.contains(&"1".to_owned()) && names.contains(&"4".to_owned())
+    })?;
+    Ok(())
+}
+
 #[test]
 fn large_answers_fill_all_slots() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
@@ -187,9 +253,14 @@ impl Knot {
     }
 
     fn set(&self, serial: u32, addresses: &[IpAddr]) -> anyhow::Result<()> {
+        self.set_name("svc1.default", serial, addresses)
+    }
+
+    /// Writes the zone with the addresses of one name.
+    fn set_name(&self, name: &str, serial: u32, addresses: &[IpAddr]) -> anyhow::Result<()> {
         let mut zone = format!("@ 1 SOA ns hostmaster {serial} 60 60 60 1\n@ 1 NS ns\nns 1 A 127.0.0.1\n");
         for address in addresses {
-            zone.push_str(&format!("svc1.default 1 A {address}\n"));
+            zone.push_str(&format!("{name} 1 A {address}\n"));
         }
         std::fs::write(self.folder.path().join("zone"), zone)?;
         Ok(())

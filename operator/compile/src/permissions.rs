@@ -18,8 +18,8 @@ impl Hostnames {
     /// The list of the most specific GatewayConfig that has one; `specific` from the least to the most.
     pub(crate) fn new(objects: &ObjectSet, specific: &[&GatewayConfigSpec]) -> Self {
         let configs = default_config(objects).into_iter().chain(specific.iter().copied());
-        let lists = configs.map(|config| &config.allowed_hostnames).filter(|list| !list.is_empty());
-        Self { allowed: lists.last().cloned().unwrap_or_default() }
+        let mut lists = configs.map(|config| &config.allowed_hostnames).filter(|list| !list.is_empty());
+        Self { allowed: lists.next_back().cloned().unwrap_or_default() }
     }
 
     /// Whether routes of `namespace` may use a hostname; `None` is every hostname.
