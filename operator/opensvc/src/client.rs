@@ -9,7 +9,7 @@ use crate::budget::Budget;
 use crate::error::Error;
 use crate::failure::check;
 use crate::link::Link;
-use crate::login::Login;
+use crate::login::{Login, Pass};
 use crate::request::{Answer, Request};
 use crate::target::{Credentials, Settings, SetupError, Target};
 
@@ -78,8 +78,7 @@ impl Client {
     pub(crate) async fn open(&self, request: &Request) -> Result<reqwest::Response, Error> {
         let pass = self.login.pass(&self.link).await?;
         let mut response = self.link.open(request, pass.header.clone()).await?;
-        if response.status().as_u16() == 401 && self.login.reject(&pass) {
-            let pass = self.login.pass(&self.link).await?;
+        if let Some(pass) = self.second_pass(response.status().as_u16(), &pass).await {
             response = self.link.open(request, pass.header).await?;
         }
         if response.status().is_success() {
@@ -119,11 +118,19 @@ impl Client {
     async fn exchange(&self, request: &Request) -> Result<Answer, Error> {
         let pass = self.login.pass(&self.link).await?;
         let answer = self.link.send(request, pass.header.clone()).await?;
-        if answer.status == 401 && self.login.reject(&pass) {
-            let pass = self.login.pass(&self.link).await?;
-            return self.link.send(request, pass.header).await;
+        match self.second_pass(answer.status, &pass).await {
+            Some(pass) => self.link.send(request, pass.header).await,
+            None => Ok(answer),
         }
-        Ok(answer)
+    }
+
+    /// After a refusal, another token to try with, if there is one.
+    async fn second_pass(&self, status: u16, first: &Pass) -> Option<Pass> {
+        if status != 401 || !self.login.reject(first) {
+            return None;
+        }
+        let second = self.login.pass(&self.link).await.ok()?;
+        (second.header != first.header).then_some(second)
     }
 }
 

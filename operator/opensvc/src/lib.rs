@@ -10,6 +10,7 @@ mod budget;
 mod calls;
 mod client;
 mod error;
+mod events;
 mod failure;
 mod link;
 mod login;
@@ -27,6 +28,10 @@ pub use calls::{
 pub use calls::{MAX_BATCH, MAX_QUERY, NO_OBJECTS};
 pub use client::Client;
 pub use error::{Error, Grant, Grants, Place, Retry};
+pub use events::{
+    Cause, Event, EventKind, EventStream, Filter, Frame, MAX_EVENT, Origin, Parsed, Patience, Received,
+    Signal, SseParser, Subscription,
+};
 pub use login::Tokens;
 pub use model::{
     AuthMethods, Availability, ClusterSettings, ClusterState, ClusterStatus, DaemonName, Flex, Frozen,

@@ -131,18 +131,20 @@ impl Login {
     async fn renew(&self, link: &Link, old: Option<&Held>) -> Result<Tokens, Error> {
         match &self.credentials {
             Credentials::Token { access, refresh } => match old {
-                None => Ok(Tokens::given(access.clone(), refresh.clone())),
-                Some(old) => refreshed(link, old).await,
+                Some(old) if old.refresh.is_some() => refreshed(link, old).await,
+                // Whether it is still good is the daemon's to say.
+                _ => Ok(Tokens::given(access.clone(), refresh.clone())),
             },
             Credentials::TokenFile(path) => {
                 let kept = read_tokens(path).await?;
-                let is_new =
-                    old.is_none_or(|old| old.access.expose_secret() != kept.access_token.expose_secret());
-                match (is_new, old) {
-                    // A file whose token has ended may still hold a good refresh token.
-                    (true, _) if !kept.has_ended() || kept.refresh_token.is_none() => Ok(kept),
-                    (_, Some(old)) => refreshed(link, old).await,
-                    (_, None) => refreshed(link, &Held::new(kept, 0, Instant::now())).await,
+                let known = old.map(|old| old.access.expose_secret());
+                let is_new = known != Some(kept.access_token.expose_secret());
+                if kept.refresh_token.is_none() || (is_new && !kept.has_ended()) {
+                    return Ok(kept);
+                }
+                match old {
+                    Some(old) if old.refresh.is_some() => refreshed(link, old).await,
+                    _ => refreshed(link, &Held::new(kept, 0, Instant::now())).await,
                 }
             }
             Credentials::Login { user, password } => {

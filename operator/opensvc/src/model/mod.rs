@@ -26,6 +26,7 @@ pub(crate) use instance::{RawInstanceItem, RawResourceItem};
 pub(crate) use object::RawObjectItem;
 pub use object::{Flex, KeyItem, KeywordItem, ObjectItem, ObjectStatus};
 pub use user::{AuthMethods, Identity};
+pub(crate) use words::words;
 pub use words::{Availability, Frozen, GlobalExpect, MonitorState, Orchestrate, Provisioned, Topology};
 
 /// `{"kind": …, "items": […]}`: no order, no pages (contract §4.2).
