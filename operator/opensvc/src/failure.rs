@@ -96,8 +96,10 @@ fn breakdown(request: &Request, place: Place, words: &Words) -> Error {
         return Error::Unreadable { place, detail: words.text() };
     }
     if request.area == Area::Keys {
-        if detail.contains("key already exists") {
-            return Error::KeyExists { place, key: key() };
+        if let Some((_, taken)) = detail.split_once("key already exists") {
+            // A renaming names the key that is in its way last, an addition names it first.
+            let key = taken.strip_prefix(": ").map_or_else(key, mask);
+            return Error::KeyExists { place, key };
         }
         if detail.contains("key does not exist") || detail.contains("configuration does not exist") {
             return Error::UnknownKey { place, key: key() };

@@ -61,7 +61,25 @@ pub(crate) enum Area {
 impl Request {
     /// A request with a path given in full, for calls that have no type of their own. Segments are encoded here.
     pub fn raw(method: Method, segments: &[&str]) -> Self {
-        Self::new(method, Area::Cluster, segments.iter().copied())
+        let (area, object) = match segments {
+            ["api", "auth", ..] => (Area::Login, None),
+            ["api", "object", "path", namespace, kind, name, rest @ ..] => {
+                let area = match rest {
+                    ["data", ..] => Area::Keys,
+                    ["config", ..] => Area::Stored,
+                    ["action", ..] => Area::Action,
+                    _ => Area::Object,
+                };
+                (area, kind.parse().ok().and_then(|kind| ObjectPath::new(namespace, kind, name).ok()))
+            }
+            ["api", "object" | "instance" | "resource", ..] => (Area::Object, None),
+            ["api", "node", "name", _, "instance", "path", namespace, kind, name, ..] => (
+                Area::Instance,
+                kind.parse().ok().and_then(|kind| ObjectPath::new(namespace, kind, name).ok()),
+            ),
+            _ => (Area::Cluster, None),
+        };
+        Self { object, ..Self::new(method, area, segments.iter().copied()) }
     }
 
     pub(crate) fn new<'a>(method: Method, area: Area, segments: impl IntoIterator<Item = &'a str>) -> Self {
