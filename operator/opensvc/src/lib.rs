@@ -9,6 +9,7 @@
 mod budget;
 mod calls;
 mod client;
+mod context;
 mod error;
 mod events;
 mod failure;
@@ -27,6 +28,7 @@ pub use calls::{
 };
 pub use calls::{MAX_BATCH, MAX_QUERY, NO_OBJECTS};
 pub use client::Client;
+pub use context::{Context, ContextError, DEFAULT_PORT};
 pub use error::{Error, Grant, Grants, Place, Retry};
 pub use events::{
     Cause, Event, EventKind, EventStream, Filter, Frame, MAX_EVENT, Origin, Parsed, Patience, Received,
