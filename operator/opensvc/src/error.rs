@@ -41,7 +41,7 @@ pub struct Place {
     /// Method and path of the request, without its query.
     pub call: String,
     /// The object, if the call was about one.
-    pub object: Option<ObjectPath>,
+    pub object: Option<Box<ObjectPath>>,
 }
 
 /// A failed call.
@@ -290,7 +290,7 @@ impl Error {
     /// The grants that are missing, and the object they are missing on.
     pub fn missing_grants(&self) -> Option<(&Grants, Option<&ObjectPath>)> {
         match self {
-            Self::Forbidden { place, needs } => Some((needs, place.object.as_ref())),
+            Self::Forbidden { place, needs } => Some((needs, place.object.as_deref())),
             _ => None,
         }
     }

@@ -5,6 +5,26 @@
 //!
 //! Invariants: a write counts as done after 204 alone; no message holds a secret; every call ends in time and
 //! within a bound of memory; all clones share one rate budget; absence is reported as "not known", never as "gone".
+//!
+//! The HTTP client is reqwest: it speaks HTTP/1.1 and cleartext HTTP/2 over Unix sockets as well as TLS. Over the
+//! socket HTTP/1.1 is the default, see [`SocketProtocol`]. References as §6.5 are to the contract of the daemon's API.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use igw_opensvc::{Client, DEFAULT_SOCKET, EventKind, Filter, Signal, Subscription, Target};
+//!
+//! let client = Client::connect(Target::Unix(DEFAULT_SOCKET.into()))?;
+//! let mut events = client.events(Subscription::to([Filter::kinds([EventKind::InstanceConfigUpdated])]));
+//! while let Some(signal) = events.next().await {
+//!     if let Signal::Relist(_) | Signal::Event(_) = signal {
+//!         for object in client.objects("*/cfg/*").await? {
+//!             println!("{} {:?}", object.path, object.csums());
+//!         }
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod budget;
 mod calls;

@@ -158,7 +158,10 @@ impl Request {
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place { call: format!("{} /{}", self.method, self.segments.join("/")), object: self.object.clone() }
+        Place {
+            call: format!("{} /{}", self.method, self.segments.join("/")),
+            object: self.object.clone().map(Box::new),
+        }
     }
 }
 

@@ -92,5 +92,5 @@ impl Client {
 /// A duration as the daemon reads it.
 fn duration_text(life: Duration) -> String {
     let seconds = life.as_secs().max(1);
-    if seconds % 3600 == 0 { format!("{}h", seconds / 3600) } else { format!("{seconds}s") }
+    if seconds.is_multiple_of(3600) { format!("{}h", seconds / 3600) } else { format!("{seconds}s") }
 }

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use tracing::debug;
 
-use crate::client::{Client, parse, unparsed};
+use crate::client::{Client, unparsed};
 use crate::error::Error;
 use crate::model::{List, ObjectItem, RawObjectItem};
 use crate::path::ObjectPath;
@@ -56,23 +56,6 @@ impl Client {
         let raw: RawObjectItem<'_> =
             serde_json::from_slice(&answer.body).map_err(|error| unparsed(&request, &answer, &error))?;
         raw.into_item(path.clone()).map_err(|error| unparsed(&request, &answer, &error))
-    }
-
-    /// Asks whether the daemon knows an object: its path alone in a list of paths.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn knows(&self, path: &ObjectPath) -> Result<bool, Error> {
-        let request = Request::new(Method::GET, Area::Object, ["api", "object", "path"])
-            .with_query("path", path.to_string());
-        match self.call(&request).await {
-            Ok(answer) => {
-                Ok(parse::<Vec<String>>(&request, &answer)?.iter().any(|text| *text == path.to_string()))
-            }
-            Err(Error::UnknownObject { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 

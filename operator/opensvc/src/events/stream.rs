@@ -256,10 +256,10 @@ impl<S: Source> Follower<S> {
 
     /// Tells of a relist that is owed, if there is room.
     fn pay(&mut self) {
-        if let Some(cause) = self.owed {
-            if self.signals.try_send(Signal::Relist(cause)).is_ok() {
-                self.owed = None;
-            }
+        if let Some(cause) = self.owed
+            && self.signals.try_send(Signal::Relist(cause)).is_ok()
+        {
+            self.owed = None;
         }
     }
 
@@ -276,12 +276,12 @@ impl<S: Source> Follower<S> {
             self.owed = Some(Cause::Unreadable);
             return;
         };
-        if self.subscription.admits(&received) {
-            if let Err(mpsc::error::TrySendError::Full(_)) =
-                self.signals.try_send(Signal::Event(Box::new(received)))
-            {
-                self.owed = Some(Cause::Overflow);
-            }
+        if !self.subscription.admits(&received) {
+            return;
+        }
+        let sent = self.signals.try_send(Signal::Event(Box::new(received)));
+        if matches!(sent, Err(mpsc::error::TrySendError::Full(_))) {
+            self.owed = Some(Cause::Overflow);
         }
     }
 

@@ -162,6 +162,7 @@ pub struct MonitorState(String);
 
 // === impl GlobalExpect ===
 
+#[expect(clippy::derivable_impls, reason = "the macro derives the same for all words")]
 impl Default for GlobalExpect {
     fn default() -> Self {
         Self::None
