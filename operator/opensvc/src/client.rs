@@ -94,7 +94,7 @@ impl Client {
     /// Gives back an answer to a read. A silent answer means that the object is not known.
     pub(crate) async fn fetch(&self, request: &Request) -> Result<Answer, Error> {
         let answer = self.call(request).await?;
-        if answer.is_silent() {
+        if answer.is_silent() && request.object.is_some() {
             return Err(Error::UnknownObject { place: request.place() });
         }
         Ok(answer)
@@ -102,7 +102,12 @@ impl Client {
 
     /// Reads JSON of a given shape.
     pub(crate) async fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<T, Error> {
-        parse(request, &self.fetch(request).await?)
+        let answer = self.fetch(request).await?;
+        // Whatever type a forwarder gave it, nothing is no JSON.
+        if answer.status == 200 && answer.body.is_empty() && request.object.is_some() {
+            return Err(Error::UnknownObject { place: request.place() });
+        }
+        parse(request, &answer)
     }
 
     /// Writes; 204 alone means that it was done (contract §6.5).

@@ -108,6 +108,9 @@ pub enum Error {
     Denied {
         /// The call.
         place: Place,
+        /// The grant that the contents would need, if the daemon says so: `app` and `data` sections, `ip.host`,
+        /// `monitor_action` and others need `root` (§3.1).
+        needs: Grants,
         /// The daemon's words.
         detail: String,
     },
@@ -291,8 +294,17 @@ impl Error {
     pub fn missing_grants(&self) -> Option<(&Grants, Option<&ObjectPath>)> {
         match self {
             Self::Forbidden { place, needs } => Some((needs, place.object.as_deref())),
+            Self::Denied { place, needs, .. } if !needs.0.is_empty() => {
+                Some((needs, place.object.as_deref()))
+            }
             _ => None,
         }
+    }
+
+    /// Whether an orchestration is open that works towards nothing. No action ends it; a new file of the object does
+    /// (contract §10.1).
+    pub fn is_stuck(&self) -> bool {
+        matches!(self, Self::Busy { expect, .. } if expect == "none")
     }
 }
 
@@ -315,6 +327,14 @@ impl Grants {
         let (_, rest) = detail.split_once("need one of [")?;
         let (list, _) = rest.split_once(']')?;
         Some(Self(list.split_whitespace().take(MAX_GRANTS).map(Grant::parse).collect()))
+    }
+}
+
+impl Grants {
+    /// Reads the end of a rule on contents: `… requires the root grant`.
+    pub(crate) fn parse_rule(detail: &str) -> Self {
+        let role = detail.rsplit_once("requires the ").and_then(|(_, rest)| rest.split_once(" grant"));
+        Self(role.map(|(role, _)| Grant::parse(role)).into_iter().collect())
     }
 }
 
@@ -387,6 +407,19 @@ mod tests {
         assert_eq!(grants.to_string(), "admin:edge, admin, root");
         assert_eq!(grants.0[0], Grant { role: "admin".to_owned(), namespace: Some("edge".to_owned()) });
         assert_eq!(Grants::parse_refusal("not allowed to create token"), None);
+    }
+
+    #[test]
+    fn rules_on_contents_name_their_grant_and_stuck_objects_are_known() {
+        let rule = "Config validation: denied: ip#1.type=host: type requires the root grant";
+        assert_eq!(Grants::parse_rule(rule).to_string(), "root");
+        assert_eq!(Grants::parse_rule("no grant matching role and scope"), Grants::default());
+        let busy = |expect: &str| Error::Busy {
+            place: Place { call: "POST".to_owned(), object: None },
+            orchestration: "a".to_owned(),
+            expect: expect.to_owned(),
+        };
+        assert!(busy("none").is_stuck() && !busy("purged").is_stuck());
     }
 
     #[test]

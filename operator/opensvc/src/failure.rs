@@ -58,8 +58,13 @@ fn refusal(place: Place, words: &Words) -> Error {
         None if words.detail.contains("load config sources error") => {
             Error::Invalid { place, detail: words.text() }
         }
-        None => Error::Denied { place, detail: words.text() },
+        None => denied(place, words),
     }
+}
+
+fn denied(place: Place, words: &Words) -> Error {
+    let needs = Grants::parse_rule(&words.detail);
+    Error::Denied { place, needs, detail: words.text() }
 }
 
 fn absence(request: &Request, place: Place, words: &Words) -> Error {
@@ -113,7 +118,7 @@ fn breakdown(request: &Request, place: Place, words: &Words) -> Error {
     }
     if request.area == Area::Stored {
         if detail.starts_with("denied:") {
-            return Error::Denied { place, detail: words.text() };
+            return denied(place, words);
         }
         if detail.contains("configuration validation has errors") {
             return Error::Invalid { place, detail: words.text() };

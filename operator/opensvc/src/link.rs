@@ -63,7 +63,9 @@ impl Link {
                     .https_only(true)
                     .tls_backend_preconfigured(side)
                     .tcp_nodelay(true)
-                    .tcp_keepalive(TCP_KEEPALIVE);
+                    .tcp_keepalive(TCP_KEEPALIVE)
+                    .tcp_keepalive_interval(TCP_KEEPALIVE)
+                    .tcp_keepalive_retries(TCP_KEEPALIVE_RETRIES);
                 let base = parse_url(url)?;
                 let shown = base.as_str().trim_end_matches('/').to_owned();
                 (builder, base, shown, None, Budget::tcp())
@@ -157,10 +159,14 @@ impl Link {
     /// As [`Link::read`], within the time of a call.
     pub(crate) async fn read_in_time(&self, request: &Request, response: Response) -> Result<Answer, Error> {
         let limit = self.call_timeout;
-        match timeout(limit, self.read(request, response)).await {
+        let result = match timeout(limit, self.read(request, response)).await {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout { place: request.place(), limit }),
+        };
+        if let Ok(answer) = &result {
+            self.heed(answer.status, &answer.body);
         }
+        result
     }
 
     async fn start(&self, request: &Request, authorization: Option<HeaderValue>) -> Result<Response, Error> {
@@ -210,7 +216,8 @@ fn parse_url(text: &str) -> Result<Url, SetupError> {
 }
 
 fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    // Forwarded answers carry empty headers at times.
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// The innermost causes of an error; the outermost text of the HTTP client names the URL with its query.
@@ -226,7 +233,9 @@ fn chain(error: &reqwest::Error) -> String {
 
 /// Idle connections are closed before a daemon or a middlebox does it.
 const POOL_IDLE: Duration = Duration::from_secs(60);
+/// A silent stream whose other end is gone is noticed after a minute.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+const TCP_KEEPALIVE_RETRIES: u32 = 3;
 /// 40 tokens of the daemon's limiter.
 const LIMITED_PAUSE: Duration = Duration::from_secs(2);
 const USER_AGENT: &str = concat!("igw/", env!("CARGO_PKG_VERSION"));

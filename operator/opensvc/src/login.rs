@@ -1,7 +1,7 @@
 //! Credentials to headers: tokens are fetched, renewed at half their life, and fetched again when refused.
 //!
 //! Guarantees: renewal happens in the request that needs it, once for all who wait; while a token lives, a failed
-//! renewal fails nobody; tokens and passwords leave this module in sensitive headers only.
+//! renewal fails nobody and a slow one delays one request a little; tokens and passwords leave this module in sensitive headers only.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::error::{Error, Place};
@@ -90,12 +90,26 @@ impl Login {
         if let Some(held) = self.fresh() {
             return Ok(held.pass());
         }
-        let _turn = self.turn.acquire().await;
+        let _turn = match self.turn.try_acquire() {
+            Ok(turn) => turn,
+            // Somebody renews it; the present token serves until then if it still lives.
+            Err(_) => match self.alive() {
+                Some(held) => return Ok(held.pass()),
+                None => self.turn.acquire().await.map_err(|error| unavailable(error.to_string()))?,
+            },
+        };
         if let Some(held) = self.fresh() {
             return Ok(held.pass());
         }
         let old = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = self.renew(link, old.as_ref()).await;
+        let renewal = self.renew(link, old.as_ref());
+        let result = match self.alive() {
+            None => renewal.await,
+            Some(_) => match timeout(RENEWAL_TIMEOUT, renewal).await {
+                Ok(result) => result,
+                Err(_) => Err(unavailable(format!("no answer within {RENEWAL_TIMEOUT:?}"))),
+            },
+        };
         let now = Instant::now();
         let next = match (result, old) {
             (Ok(tokens), old) => Held::new(tokens, old.map_or(1, |old| old.generation + 1), now),
@@ -121,6 +135,11 @@ impl Login {
             (held.renew_at, held.ends_at) = (now, now);
         }
         true
+    }
+
+    fn alive(&self) -> Option<Held> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().filter(|held| held.ends_at > Instant::now()).cloned()
     }
 
     fn fresh(&self) -> Option<Held> {
@@ -159,8 +178,7 @@ impl Login {
                 fetch(link, &request, basic(user, password)).await
             }
             Credentials::Anonymous | Credentials::X509(_) | Credentials::Basic { .. } => {
-                let place = Place { call: "login".to_owned(), object: None };
-                Err(Error::Unauthorized { place, detail: "these credentials have no tokens".to_owned() })
+                Err(unavailable("these credentials have no tokens".to_owned()))
             }
         }
     }
@@ -205,6 +223,10 @@ impl Held {
     fn pass(&self) -> Pass {
         Pass { header: bearer(&self.access), generation: self.generation }
     }
+}
+
+fn unavailable(detail: String) -> Error {
+    Error::Unauthorized { place: Place { call: "login".to_owned(), object: None }, detail }
 }
 
 /// Renews with the refresh token, which stays good until its own end.
@@ -264,6 +286,8 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 
 /// Between two tries to renew a token that still lives.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
+/// For a renewal while the present token still lives: nobody shall wait long for it.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// For tokens that do not say when they end; the daemon's default is 10 minutes.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(600);
 const MAX_TOKEN: usize = 64 << 10;

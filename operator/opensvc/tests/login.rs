@@ -155,6 +155,27 @@ async fn a_token_is_renewed_at_half_its_life_and_the_old_one_serves_while_renewa
 }
 
 #[tokio::test]
+async fn one_renewal_serves_all_who_wait() -> anyhow::Result<()> {
+    let served = Served::start().await?;
+    let credentials = Credentials::Login { user: "igw".to_owned(), password: secret("p") };
+    let client = Client::connect(target(&served, credentials))?;
+    served.will_answer(token_answer("first", Duration::from_secs(600)));
+    for _ in 0..20 {
+        served.will_answer(Reply::json(200, IDENTITY));
+    }
+    let calls = (0..20).map(|_| {
+        let client = client.clone();
+        async move { client.whoami().await }
+    });
+    for result in futures::future::join_all(calls).await {
+        assert!(result?.is_root());
+    }
+    let n_logins = served.take_asked().iter().filter(|asked| asked.path == "/api/auth/token").count();
+    assert_eq!(n_logins, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_once() -> anyhow::Result<()> {
     let served = Served::start().await?;
     let credentials = Credentials::Token { access: secret("old"), refresh: Some(secret("renewer")) };

@@ -208,13 +208,20 @@ impl EventKind {
 // === impl Received ===
 
 impl Received {
-    /// Reads an event. `None`: its body is not what its kind says.
+    /// Reads an event. A body that is not what its kind says leaves the kind and the labels: that something happened
+    /// to the object is still known. `None`: it is no JSON, and nothing is known.
     pub fn parse(frame: &Frame) -> Option<Self> {
         let kind = EventKind::from(frame.name.as_str());
-        if matches!(kind, EventKind::Other(_)) {
+        Self::parse_whole(frame, &kind).or_else(|| {
             let Labels { labels } = serde_json::from_slice(&frame.body).ok()?;
             let (path, node) = (labels.get("path").cloned(), labels.get("node").cloned());
-            return Some(Self::new(Event::Plain(kind), path, node, &labels));
+            Some(Self::new(Event::Plain(kind), path, node, &labels))
+        })
+    }
+
+    fn parse_whole(frame: &Frame, kind: &EventKind) -> Option<Self> {
+        if matches!(kind, EventKind::Other(_)) {
+            return None;
         }
         let mut payload: Payload = serde_json::from_slice(&frame.body).ok()?;
         let event = payload.take_event(kind)?;
@@ -244,7 +251,7 @@ impl Received {
 // === impl Payload ===
 
 impl Payload {
-    fn take_event(&mut self, kind: EventKind) -> Option<Event> {
+    fn take_event(&mut self, kind: &EventKind) -> Option<Event> {
         let expect = self.global_expect.take().unwrap_or_default();
         Some(match kind {
             EventKind::InstanceConfigUpdated => Event::InstanceConfigUpdated(self.instance_config.take()?),
@@ -270,7 +277,7 @@ impl Payload {
             EventKind::ClusterConfigUpdated => Event::ClusterConfigUpdated(self.cluster_config.take()?),
             EventKind::NodeStatusUpdated => Event::NodeStatusUpdated(self.node_status.take()?),
             EventKind::NodeMonitorUpdated => Event::NodeMonitorUpdated(self.node_monitor.take()?),
-            plain => Event::Plain(plain),
+            plain => Event::Plain(plain.clone()),
         })
     }
 }
@@ -303,7 +310,10 @@ mod tests {
             received("WatchDog", r#"{"labels":{"node":"n1"},"bus":"daemon","id":7}"#).expect("an event");
         assert_eq!(watch.event, Event::Plain(EventKind::Other("WatchDog".to_owned())));
         assert_eq!(watch.node.as_deref(), Some("n1"));
-        assert_eq!(received("InstanceConfigUpdated", r#"{"path":"edge/cfg/gw"}"#), None);
+        let odd = r#"{"labels":{"path":"edge/cfg/gw"},"path":"edge/cfg/gw","instance_config":{"csum":7}}"#;
+        let odd = received("InstanceConfigUpdated", odd).expect("an event");
+        assert_eq!(odd.event, Event::Plain(EventKind::InstanceConfigUpdated));
+        assert_eq!(odd.path.map(|path| path.to_string()).as_deref(), Some("edge/cfg/gw"));
         assert_eq!(received("ObjectCreated", "not json"), None);
     }
 }

@@ -217,8 +217,11 @@ impl<S: Source> Follower<S> {
             debug!(%why, ?pause, "event stream is down");
             // A consumer that is too slow to hear of it hears the relist that follows.
             let _ = self.signals.try_send(Signal::Down(why));
-            self.wait(pause, sign).await;
-            pause = (pause * 2).min(self.patience.longest_pause);
+            pause = if self.wait(pause, sign).await {
+                self.patience.first_pause
+            } else {
+                (pause * 2).min(self.patience.longest_pause)
+            };
         }
     }
 
@@ -285,17 +288,18 @@ impl<S: Source> Follower<S> {
         }
     }
 
-    /// Waits, shorter if the other side starts anew meanwhile.
-    async fn wait(&self, pause: Duration, sign: Option<Sign>) {
+    /// Waits, shorter if the other side starts anew meanwhile, and says whether it did.
+    async fn wait(&self, pause: Duration, sign: Option<Sign>) -> bool {
         let spread = rand::rng().random_range(SPREAD);
         let until = Instant::now() + pause.mul_f64(spread);
         while !self.signals.is_closed() && Instant::now() < until {
             sleep((until - Instant::now()).min(LOOK)).await;
             let now = self.source.sign().await;
             if now.is_some() && now != sign {
-                return;
+                return true;
             }
         }
+        false
     }
 }
 

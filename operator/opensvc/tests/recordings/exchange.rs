@@ -77,7 +77,7 @@ fn reply_of(file: &str, index: usize, response: &Value) -> anyhow::Result<Reply>
     let mut headers = Vec::new();
     for (name, value) in response["headers"].as_object().into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
-        if name != "content-length" && !value.is_empty() {
+        if name != "content-length" {
             headers.push((name.clone(), value.to_owned()));
         }
     }

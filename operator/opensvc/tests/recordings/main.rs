@@ -167,6 +167,28 @@ fn events_of(path: &Path) -> anyhow::Result<Vec<(Frame, Received)>> {
     Ok(events)
 }
 
+/// Kinds of which the name says it all, or that no controller needs.
+const PLAIN: [&str; 18] = [
+    "ConfigFileRemoved",
+    "ConfigFileUpdated",
+    "Exec",
+    "HeartbeatStale",
+    "InstanceConfigDeleted",
+    "InstanceConfigDeleting",
+    "InstanceConfigManagerDone",
+    "InstanceMonitorDeleted",
+    "InstanceStatusDeleted",
+    "InstanceStatusPost",
+    "NodeAlive",
+    "NodeStale",
+    "ObjectCreated",
+    "ObjectDeleted",
+    "ObjectStatusDeleted",
+    "ObjectStatusDone",
+    "SetInstanceMonitor",
+    "SetInstanceMonitorRefused",
+];
+
 #[test]
 fn every_recorded_event_is_understood() -> anyhow::Result<()> {
     let mut n_by_kind: BTreeMap<String, usize> = BTreeMap::new();
@@ -179,6 +201,9 @@ fn every_recorded_event_is_understood() -> anyhow::Result<()> {
             let about_object = !frame.name.starts_with("Node") && !frame.name.starts_with("Heartbeat");
             assert_eq!(received.path.is_some(), about_object, "{}: {}", path.display(), frame.name);
             let kind = EventKind::of(&received.event);
+            if let Event::Plain(kind) = &received.event {
+                assert!(PLAIN.contains(&kind.as_str()), "{}: {kind} lost its body", path.display());
+            }
             // Deletions of records are told as changes.
             if frame.name != "ZoneRecordDeleted" {
                 assert_eq!(kind.as_str(), frame.name);

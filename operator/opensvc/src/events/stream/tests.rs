@@ -163,7 +163,7 @@ async fn a_slow_consumer_loses_events_and_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_cannot_be_read_asks_for_a_relist() {
-    let broken = b"event: InstanceConfigUpdated\ndata: {\"path\":1}\n\n".to_vec();
+    let broken = b"event: InstanceConfigUpdated\ndata: {\"path\":\n\n".to_vec();
     let played = Played::with([Script::Stays(vec![broken, event("ObjectCreated", "edge/cfg/a")])]);
     let mut stream = spawn(&played, Patience::default());
     assert_eq!(next(&mut stream).await, Signal::Relist(Cause::Connected));
