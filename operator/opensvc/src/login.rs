@@ -156,9 +156,11 @@ impl Login {
             },
             Credentials::TokenFile(path) => {
                 let kept = read_tokens(path).await?;
-                let known = old.map(|old| old.access.expose_secret());
-                let is_new = known != Some(kept.access_token.expose_secret());
-                if kept.refresh_token.is_none() || (is_new && !kept.has_ended()) {
+                let left = |held: &Held| held.ends_at.saturating_duration_since(Instant::now());
+                let is_newer = kept.life_left() > Some(old.map_or(Duration::ZERO, left));
+                let is_other =
+                    old.is_none_or(|old| old.access.expose_secret() != kept.access_token.expose_secret());
+                if kept.refresh_token.is_none() || (is_newer && is_other) {
                     return Ok(kept);
                 }
                 match old {
@@ -200,21 +202,18 @@ impl Tokens {
         let end = self.access_expired_at.or_else(|| expiry(self.access_token.expose_secret()))?;
         Some(Duration::try_from(end.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO))
     }
-
-    fn has_ended(&self) -> bool {
-        self.life_left().is_some_and(|left| left.is_zero())
-    }
 }
 
 // === impl Held ===
 
 impl Held {
     fn new(tokens: Tokens, generation: u64, now: Instant) -> Self {
-        let left = tokens.life_left().unwrap_or(UNKNOWN_LIFE);
+        // Where clocks differ a good token seems to have ended. The daemon's refusal is what counts.
+        let left = tokens.life_left().unwrap_or(UNKNOWN_LIFE).max(RENEWAL_PAUSE);
         Self {
             access: tokens.access_token,
             refresh: tokens.refresh_token,
-            renew_at: now + (left / 2).max(RENEWAL_PAUSE.min(left)),
+            renew_at: now + (left / 2).max(RENEWAL_PAUSE),
             ends_at: now + left,
             generation,
         }
@@ -284,7 +283,7 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Between two tries to renew a token that still lives.
+/// Between two renewals, and between two tries to renew a token that still lives.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 /// For a renewal while the present token still lives: nobody shall wait long for it.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -318,7 +317,7 @@ mod tests {
             "refresh_token":"r","refresh_expired_at":"2020-01-01T00:00:00Z"}"#;
         tokio::fs::write(&kept, text).await?;
         let tokens = read_tokens(&kept).await?;
-        assert!(tokens.has_ended());
+        assert_eq!(tokens.life_left(), Some(Duration::ZERO));
         assert_eq!(tokens.refresh_token.as_ref().map(|token| token.expose_secret()), Some("r"));
         tokio::fs::write(&bare, "two words").await?;
         assert!(read_tokens(&bare).await.is_err());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use crate::client::{Client, malformed};
-use crate::error::{Error, Grant};
+use crate::error::Error;
 use crate::login::Tokens;
 use crate::model::{AuthMethods, Identity};
 use crate::request::{Area, Request};
@@ -19,8 +19,10 @@ pub struct TokenRequest {
     pub access_duration: Option<Duration>,
     /// Whether a refresh token comes with it.
     pub refresh: RefreshToken,
-    /// Narrows the grants to these; all by default.
-    pub grants: Vec<Grant>,
+    /// Narrows the grants to these roles; all by default.
+    pub roles: Vec<String>,
+    /// Narrows the grants to this namespace; all by default. Without roles the strongest one there.
+    pub scope: Option<String>,
 }
 
 /// Whether a refresh token comes with an access token.
@@ -73,13 +75,11 @@ impl Client {
                 request.with_query("refresh", "true").with_query("refresh_duration", duration_text(life))
             }
         };
-        for grant in &wanted.grants {
-            if !grant.role.is_empty() {
-                request = request.with_query("role", &grant.role);
-            }
-            if let Some(namespace) = &grant.namespace {
-                request = request.with_query("scope", namespace);
-            }
+        for role in &wanted.roles {
+            request = request.with_query("role", role);
+        }
+        if let Some(scope) = &wanted.scope {
+            request = request.with_query("scope", scope);
         }
         if let Some(subject) = &wanted.subject {
             request = request.with_query("subject", subject);

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use igw_opensvc::{
-    Action, Client, Error, Evaluate, EventKind, Filter, Grant, InstanceAction, InstanceOptions, KeyChange,
-    KeyName, KeywordChanges, Method, ObjectPath, RefreshToken, Request, Subscription, TokenRequest,
+    Action, Client, Error, Evaluate, EventKind, Filter, InstanceAction, InstanceOptions, KeyChange, KeyName,
+    KeywordChanges, Method, ObjectPath, RefreshToken, Request, Subscription, TokenRequest,
 };
 use serde_json::Value;
 
@@ -346,7 +346,6 @@ fn subscription(exchange: &Exchange) -> Option<Subscription> {
 
 fn token_request(exchange: &Exchange) -> Option<TokenRequest> {
     let mut wanted = TokenRequest::default();
-    let mut grant = Grant { role: String::new(), namespace: None };
     for (name, value) in &exchange.parameters {
         match name.as_str() {
             "access_duration" => {
@@ -354,12 +353,11 @@ fn token_request(exchange: &Exchange) -> Option<TokenRequest> {
                 wanted.access_duration = Some(Duration::from_secs(hours * 3600));
             }
             "refresh" => wanted.refresh = RefreshToken::Yes,
-            "role" => grant.role.clone_from(value),
-            "scope" => grant.namespace = Some(value.clone()),
+            "role" => wanted.roles.push(value.clone()),
+            "scope" => wanted.scope = Some(value.clone()),
             "subject" => wanted.subject = Some(value.clone()),
             _ => return None,
         }
     }
-    wanted.grants = vec![grant];
     Some(wanted)
 }
