@@ -373,7 +373,7 @@ impl fmt::Display for Grant {
 pub(crate) fn mask(text: &str) -> String {
     let mut masked = text.to_owned();
     for marker in ["literal:", "base64:", "crypt:"] {
-        if let Some(start) = masked.find(marker) {
+        while let Some(start) = masked.find(marker) {
             // A reason may follow the value after the last colon; everything before it may be the value.
             let value = masked.get(start..).unwrap_or_default();
             let end =
@@ -431,6 +431,8 @@ mod tests {
         assert!(masked.ends_with("this driver group requires the root grant"), "{masked}");
         assert!(!mask("unclosed section: [sec = base64:Vgo=\n").contains("Vgo"));
         assert!(!mask("k = crypt:eyJjbHVzdGVy: x: y").contains("eyJ"));
+        let two = mask("denied: data.a=literal:first: denied: data.b=literal:second");
+        assert!(!two.contains("first") && !two.contains("second"), "{two}");
         assert!(!mask("token eyJhbGciOi.x.y is bad").contains("hbGci"));
         assert!(mask(&"x ".repeat(10_000)).len() <= MAX_DETAIL);
     }

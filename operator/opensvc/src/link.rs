@@ -204,7 +204,9 @@ impl Link {
 }
 
 fn parse_url(text: &str) -> Result<Url, SetupError> {
-    let wrong = || SetupError::Url(text.chars().take(300).collect());
+    // A user and password before the host are refused, and not repeated.
+    let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    let wrong = || SetupError::Url(shown.chars().take(300).collect());
     let url = Url::parse(text).map_err(|_| wrong())?;
     let is_plain = url.scheme() == "https"
         && url.has_host()

@@ -74,16 +74,22 @@ async fn the_authority_is_pinned_and_the_name_may_be_given() -> anyhow::Result<(
 
 #[tokio::test]
 async fn urls_that_are_not_a_daemons_are_refused() -> anyhow::Result<()> {
-    for url in
-        ["http://n1:1215", "https://n1:1215/api", "https://u:p@n1:1215", "n1:1215", "https://n1/?x=1", ""]
-    {
+    for url in [
+        "http://n1:1215",
+        "https://n1:1215/api",
+        "https://u:secret@n1:1215",
+        "n1:1215",
+        "https://n1/?x=1",
+        "",
+    ] {
         let target = Target::Tcp {
             url: url.to_owned(),
             trust: Trust::Anybody,
             server_name: None,
             credentials: Credentials::Anonymous,
         };
-        assert!(matches!(Client::connect(target), Err(SetupError::Url(_))), "{url}");
+        let error = Client::connect(target).map(|_| ()).expect_err(url);
+        assert!(matches!(error, SetupError::Url(_)) && !error.to_string().contains("secret"), "{error}");
     }
     Ok(())
 }
