@@ -11,20 +11,23 @@ fn root() -> PathBuf {
 }
 
 /// Crates of ours that each crate may use.
-const DIRECTION: [(&str, &[&str]); 8] = [
+const DIRECTION: [(&str, &[&str]); 9] = [
     ("igw-crds", &[]),
     ("igw-compile", &["igw-crds", "igw-route"]),
+    ("igw-opensvc", &[]),
     ("igw-route", &["igw-crds"]),
     ("igw-h1", &[]),
     ("igw-dns", &[]),
-    ("igw", &["igw-crds", "igw-compile", "igw-route"]),
+    ("igw", &["igw-crds", "igw-compile", "igw-opensvc", "igw-route"]),
     ("igw-proxy", &["igw-crds", "igw-route", "igw-h1", "igw-dns"]),
     ("igw-e2e", &["igw-crds"]),
 ];
 
 /// Crates of others that only these crates of ours may use.
-const RESERVED: [(&str, &[&str]); 6] = [
-    ("serde-saphyr", &["igw-crds"]),
+const RESERVED: [(&str, &[&str]); 7] = [
+    // The contexts of OpenSVC's clients are YAML too.
+    ("serde-saphyr", &["igw-crds", "igw-opensvc"]),
+    ("reqwest", &["igw-opensvc"]),
     ("granit-parser", &["igw-crds"]),
     ("hickory-proto", &["igw-dns"]),
     ("resolv-conf", &["igw-dns"]),
