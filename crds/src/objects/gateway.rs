@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::http_route::ExternalAuth;
+use super::external_auth::ExternalAuth;
 use super::meta::{
     LabelSelector, LocalObjectReference, ObjectReference, SecretObjectReference, gateway_group,
 };

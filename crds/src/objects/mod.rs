@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod backend_policy;
 pub mod core;
+pub mod external_auth;
 pub mod gateway;
 pub mod gateway_class;
 pub mod gateway_config;

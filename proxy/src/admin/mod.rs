@@ -21,9 +21,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::control::TemplateStates;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
+use crate::upstream::template_states::TemplateStates;
 
 /// What the admin server shows.
 pub(crate) struct AdminState {

@@ -22,13 +22,7 @@ use tracing::info;
 use super::persist::{Remembered, RememberedEndpoint};
 use crate::upstream::backend::{Backend, Wanted};
 use crate::upstream::endpoint::{Address, Health};
-
-/// State of every template, for display.
-#[derive(Clone, Default)]
-pub(crate) struct TemplateStates {
-    /// By key of the back end, then by prefix of the template.
-    states: Rc<RefCell<BTreeMap<String, BTreeMap<String, TemplateState>>>>,
-}
+use crate::upstream::template_states::TemplateStates;
 
 /// Everything that names endpoints.
 pub(crate) struct Discovery {
@@ -102,7 +96,7 @@ impl Discovery {
             stays
         });
         let keys: HashSet<&str> = snapshot.backends.iter().map(|policy| policy.key.as_str()).collect();
-        self.states.states.borrow_mut().retain(|key, _| keys.contains(key.as_str()));
+        self.states.retain(|key| keys.contains(key));
         let used: HashSet<&snapshot::Resolver> =
             self.running.values().map(|running| &running.resolver).collect();
         self.resolvers.retain(|spec, _| used.contains(spec));
@@ -198,21 +192,6 @@ impl Discovery {
             Rc::new(resolver)
         });
         Rc::clone(resolver)
-    }
-}
-
-// === impl TemplateStates ===
-
-impl TemplateStates {
-    /// State of each template of a back end, in words.
-    pub(crate) fn of(&self, backend: &str) -> BTreeMap<String, String> {
-        let states = self.states.borrow();
-        let of_backend = states.get(backend).into_iter().flatten();
-        of_backend.map(|(prefix, state)| (prefix.clone(), state.as_str().to_owned())).collect()
-    }
-
-    fn set(&self, backend: &str, prefix: &str, state: TemplateState) {
-        self.states.borrow_mut().entry(backend.to_owned()).or_default().insert(prefix.to_owned(), state);
     }
 }
 

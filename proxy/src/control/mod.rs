@@ -35,7 +35,6 @@ use crate::tables::{Lasting, Tables};
 use crate::upstream::backend::Backend;
 use crate::worker::{Command, WorkerThread};
 use discovery::Discovery;
-pub(crate) use discovery::TemplateStates;
 use health::Checks;
 use persist::State;
 use sockets::SocketSource;

@@ -3,3 +3,4 @@
 pub(crate) mod backend;
 pub(crate) mod endpoint;
 pub(crate) mod local;
+pub(crate) mod template_states;
