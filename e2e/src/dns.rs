@@ -48,9 +48,8 @@ impl NameServer {
     /// # Errors
     /// Fails if the port is taken.
     pub fn start(ip: IpAddr, port: u16) -> anyhow::Result<Self> {
-        let udp = UdpSocket::bind((ip, port)).context("UDP port for the name server")?;
+        let (udp, tcp) = ports(ip, port)?;
         let address = udp.local_addr()?;
-        let tcp = TcpListener::bind(address).context("TCP port for the name server")?;
         udp.set_read_timeout(Some(POLL))?;
         tcp.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
@@ -92,6 +91,20 @@ impl NameServer {
 impl Drop for NameServer {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One port for both transports. A port that is free for UDP may not be for TCP: then another is tried.
+fn ports(ip: IpAddr, port: u16) -> anyhow::Result<(UdpSocket, TcpListener)> {
+    let mut n_tries = 0;
+    loop {
+        let udp = UdpSocket::bind((ip, port)).context("UDP port for the name server")?;
+        n_tries += 1;
+        match TcpListener::bind(udp.local_addr()?) {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(_) if port == 0 && n_tries < 100 => {}
+            Err(error) => return Err(error).context("TCP port for the name server"),
+        }
     }
 }
 
