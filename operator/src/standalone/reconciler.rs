@@ -392,6 +392,7 @@ impl Reconciler {
                     gateway = %listener.gateway, listener = %listener.listener, address = %failure.address,
                     "listener is not bound: {}", failure.message
                 ),
+                None if listener.bound.is_empty() => {}
                 None => info!(
                     gateway = %listener.gateway, listener = %listener.listener, bound = ?listener.bound,
                     "listener is bound"
