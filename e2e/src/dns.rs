@@ -76,6 +76,11 @@ impl NameServer {
         }
     }
 
+    /// Changes the lifetime of answers, in seconds; 1 at first.
+    pub fn set_ttl_s(&self, ttl_s: u64) {
+        self.shared.ttl_s.store(ttl_s, Ordering::Relaxed);
+    }
+
     /// Changes the manners.
     pub fn behave(&self, manners: Manners) {
         *lock(&self.shared.manners) = manners;
