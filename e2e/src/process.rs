@@ -24,6 +24,8 @@ pub struct Up {
     pub proxy_admin: SocketAddr,
     /// Admin of `igw up`.
     pub admin: SocketAddr,
+    /// State lies on a disk of 1 MiB that only `igw up` and its proxy see. Needs the right to mount.
+    pub is_disk_small: bool,
     child: Option<Child>,
     arguments: Vec<String>,
     scratch: TempDir,
@@ -47,6 +49,7 @@ impl Up {
             ip,
             proxy_admin: free(ip)?,
             admin: free(ip)?,
+            is_disk_small: false,
             child: None,
             arguments: Vec::new(),
             scratch,
@@ -82,7 +85,14 @@ impl Up {
         let ready = self.scratch.path().join("ready");
         let _ = std::fs::remove_file(&ready);
         let log = File::options().create(true).append(true).open(self.log())?;
-        let child = Command::new(binary("igw")?)
+        let mut command = Command::new(binary("igw")?);
+        if self.is_disk_small {
+            std::fs::create_dir_all(&self.state)?;
+            command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", "mount -t tmpfs -o size=1m igw \"$0\" && exec \"$@\""]);
+            command.arg(&self.state).arg(binary("igw")?);
+        }
+        let child = command
             .arg("up")
             .arg(&self.folder)
             .args(["--state", &self.state.display().to_string(), "--cluster", "test"])

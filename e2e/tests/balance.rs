@@ -130,7 +130,7 @@ fn below_the_panic_threshold_health_is_ignored() -> anyhow::Result<()> {
         assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
         // Recovery takes rise x interval, and what the clocks of tests need.
         scene.origins[1].behave(Manners::Echo);
-        eventually("one is back", Duration::from_millis(2 * 100 + 900), || {
+        eventually("one is back", Duration::from_secs(3), || {
             get(scene.address, HOST, "/").is_ok_and(|answer| answer.status == 200)
         })?;
     }
