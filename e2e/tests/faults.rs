@@ -202,13 +202,14 @@ fn a_back_end_that_does_not_answer_costs_its_time_and_no_more() -> anyhow::Resul
 #[test]
 fn when_all_are_gone_the_answer_is_fast_and_recovery_too() -> anyhow::Result<()> {
     let checks = "  healthCheck: {active: {tcp: {}, interval: 100ms, timeout: 100ms, rise: 2, fall: 2}, panicThreshold: 0}\n";
-    let (_up, origins, address) = pair(checks)?;
+    let (up, origins, address) = pair(checks)?;
     eventually("it serves", Duration::from_secs(3), || {
         get(address, HOST, "/").is_ok_and(|answer| answer.status == 200)
     })?;
     let [first, second] = origins;
     let place = first.address;
     drop((first, second));
+    // Requests that are refused meanwhile eject one, which must not outlast its recovery.
     eventually("nobody is left", Duration::from_secs(3), || {
         get(address, HOST, "/").is_ok_and(|answer| answer.field("igw-cause") == Some("no_endpoint"))
     })?;
@@ -225,7 +226,8 @@ fn when_all_are_gone_the_answer_is_fast_and_recovery_too() -> anyhow::Result<()>
     // Two checks of 100 ms, and time for a machine that does other things too.
     eventually("it serves again", Duration::from_secs(3), || {
         get(address, HOST, "/").is_ok_and(|answer| answer.status == 200)
-    })?;
+    })
+    .with_context(|| format!("it printed:\n{}", up.printed()))?;
     Ok(())
 }
 

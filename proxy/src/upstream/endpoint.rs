@@ -111,14 +111,20 @@ impl Endpoint {
         }
     }
 
-    /// Records what the active check found; true if it is news.
+    /// Records what the active check found; true if it is news. An endpoint that it saw fail and now sees pass
+    /// is well again: its ejection ends too.
     pub(crate) fn set_health(&self, health: Health) -> bool {
         let value = match health {
             Health::Unchecked => 0,
             Health::Passing => 1,
             Health::Failing => 2,
         };
-        self.health.swap(value, Ordering::Relaxed) != value
+        let before = self.health.swap(value, Ordering::Relaxed);
+        if (before, value) == (2, 1) {
+            self.ejected_until_ms.store(0, Ordering::Relaxed);
+            self.errors.store(0, Ordering::Relaxed);
+        }
+        before != value
     }
 
     pub(crate) fn administrative(&self) -> Administrative {
