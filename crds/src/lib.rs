@@ -9,6 +9,8 @@
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 #[cfg(feature = "snapshot")]
+pub mod stored;
+#[cfg(feature = "snapshot")]
 pub mod sync;
 
 #[cfg(feature = "objects")]

@@ -51,6 +51,9 @@ pub struct Gateway {
     pub name: String,
     /// Addresses to bind; empty means all, IPv4 and IPv6.
     pub addresses: Vec<IpAddr>,
+    /// Addresses to bind by name of the node, in place of `addresses`; a node that is not here binds none.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub node_addresses: std::collections::BTreeMap<String, Vec<IpAddr>>,
     /// Limits, timeouts and logs of this gateway.
     pub settings: Settings,
     /// Valid listeners in the order of the object. Refused ones are not here.

@@ -5,7 +5,7 @@
 //! Private keys travel beside the snapshot, never in it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,6 +13,24 @@ use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::snapshot::{FORMAT, Snapshot};
+
+/// What `sync/config.json` of a bootstrap folder says: where the control side is, and what does not come with
+/// snapshots because a proxy needs it before its first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncConfig {
+    /// `namespace/name` of the gateway.
+    pub gateway: String,
+    /// Addresses at which the control side may answer; one of them does.
+    pub addresses: Vec<SocketAddr>,
+    /// Name that it proves.
+    pub server_name: String,
+    /// Admin address of the proxy; an address of `0.0.0.0` means that of the node where the gateway binds those.
+    #[serde(default)]
+    pub admin: Option<SocketAddr>,
+    /// Addresses of nodes by name.
+    #[serde(default)]
+    pub node_addresses: BTreeMap<String, Vec<IpAddr>>,
+}
 
 /// Path of the endpoint.
 pub const SYNC_PATH: &str = "/v1/sync";

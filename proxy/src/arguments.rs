@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
+use crate::control::bootstrap::Bootstrap;
+
 /// Serves what a snapshot says. Reads it from a folder, or pulls it from the control side.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "igw-proxy", version, about)]
 pub(crate) struct Arguments {
-    /// Where to pull snapshots from: `unix:PATH`
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "snapshot", required_unless_present = "snapshot")]
+    /// Where to pull snapshots from: `unix:PATH`, or `https://HOST:PORT`, several with commas, with the credential of
+    /// --bootstrap
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "snapshot", required_unless_present_any = ["snapshot", "bootstrap"])]
     pub(crate) sync: Option<String>,
+    /// Folder with `snapshot/`, `sync/` and `keys/` as the operator stores them
+    #[arg(long, value_name = "DIR", conflicts_with = "snapshot")]
+    pub(crate) bootstrap: Option<PathBuf>,
     /// Folder with a `snapshot.json` of `igw render`; read again on SIGHUP
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshot: Option<PathBuf>,
@@ -25,12 +31,12 @@ pub(crate) struct Arguments {
     /// Worker threads; the number of processors when absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
-    /// Address of metrics, health and the read-only API
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8404")]
-    pub(crate) admin: SocketAddr,
-    /// Name of this node in reports
-    #[arg(long, value_name = "NAME", env = "NODENAME", default_value = "")]
-    pub(crate) node: String,
+    /// Address of metrics, health and the read-only API [default: what --bootstrap says, else 127.0.0.1:8404]
+    #[arg(long, value_name = "ADDR:PORT")]
+    admin: Option<SocketAddr>,
+    /// Name of this node in reports [default: the host's]
+    #[arg(long, value_name = "NAME", env = "NODENAME")]
+    node: Option<String>,
     /// Longest wait for requests under way when stopping, for example `30s`; the gateways' setting when absent
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
@@ -55,6 +61,18 @@ pub(crate) enum Format {
 // === impl Arguments ===
 
 impl Arguments {
+    /// Name of this node.
+    pub(crate) fn node(&self) -> String {
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.node.clone().filter(|node| !node.is_empty()).unwrap_or_else(host)
+    }
+
+    /// Address of the admin pages.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let of_bootstrap = || Bootstrap::new(self.bootstrap.as_ref()?).admin(&self.node());
+        self.admin.or_else(of_bootstrap).unwrap_or(DEFAULT_ADMIN)
+    }
+
     /// Number of workers.
     pub(crate) fn n_workers(&self) -> usize {
         match self.workers {
@@ -63,6 +81,8 @@ impl Arguments {
         }
     }
 }
+
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8404);
 
 /// Parses durations like `500ms`, `30s`, `5m`, `1h30m` (GEP-2257).
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -91,6 +91,12 @@ pub fn read(file: &str, text: &str) -> Reading {
 /// Reads a file; documents that the cache knows are not parsed again.
 #[must_use]
 pub fn read_cached(file: &str, text: &str, cache: &mut Cache) -> Reading {
+    read_in(DEFAULT_NAMESPACE, file, text, cache)
+}
+
+/// Reads a file whose objects are in `namespace` where they name none. One cache serves one namespace.
+#[must_use]
+pub fn read_in(namespace: &str, file: &str, text: &str, cache: &mut Cache) -> Reading {
     let file: Arc<str> = file.into();
     let mut reading = Reading::default();
     let refuse = |line: u32, message: String, hint: &str| Diagnostic {
@@ -128,7 +134,7 @@ pub fn read_cached(file: &str, text: &str, cache: &mut Cache) -> Reading {
         let known = cache.objects.get(&digest).map(Arc::clone);
         let outcome = match known {
             Some(object) => Outcome { key: None, found: Found::Object(object), findings: Vec::new() },
-            None => interpret(piece),
+            None => interpret(namespace, piece),
         };
         let is_clean = outcome.findings.is_empty();
         let has_error = outcome.findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -177,7 +183,7 @@ fn first_line(piece: &Piece<'_>) -> u32 {
     piece.line + u32::try_from(n_blank).unwrap_or(0) + 1
 }
 
-fn interpret(piece: &Piece<'_>) -> Outcome {
+fn interpret(home: &str, piece: &Piece<'_>) -> Outcome {
     let root = match tree::parse(piece.text, piece.line) {
         Ok(root) => root,
         Err(error) => {
@@ -215,14 +221,14 @@ fn interpret(piece: &Piece<'_>) -> Outcome {
         Ok(metadata) => metadata,
         Err(finding) => {
             findings.push(finding);
-            return Outcome { found: Found::Nothing, findings, key: guess_key(kind, &root) };
+            return Outcome { found: Found::Nothing, findings, key: guess_key(home, kind, &root) };
         }
     };
     let Some(name) = metadata.name.clone() else {
         findings.push(missing("metadata.name", root.locate("metadata")));
         return Outcome { found: Found::Nothing, findings, key: None };
     };
-    let namespace = metadata.namespace.as_ref().map_or(DEFAULT_NAMESPACE, |namespace| namespace.as_str());
+    let namespace = metadata.namespace.as_ref().map_or(home, |namespace| namespace.as_str());
     let key = ObjectKey::new(kind, namespace, name.as_str());
     if !kind.is_namespaced() && metadata.namespace.is_some() {
         findings.push(Finding {
@@ -376,11 +382,10 @@ fn content<T: DeserializeOwned>(root: &Node) -> Result<T, Box<Finding>> {
 }
 
 /// What a broken document seems to be: good enough to keep the last good version of it.
-fn guess_key(kind: Kind, root: &Node) -> Option<ObjectKey> {
+fn guess_key(home: &str, kind: Kind, root: &Node) -> Option<ObjectKey> {
     let metadata = &root.get("metadata")?.node;
     let name = metadata.get("name")?.node.text()?;
-    let namespace =
-        metadata.get("namespace").and_then(|entry| entry.node.text()).unwrap_or(DEFAULT_NAMESPACE);
+    let namespace = metadata.get("namespace").and_then(|entry| entry.node.text()).unwrap_or(home);
     Some(ObjectKey::new(kind, namespace, name))
 }
 

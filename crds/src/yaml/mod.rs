@@ -13,5 +13,5 @@ mod suggest;
 mod tree;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use document::{Cache, Document, Foreign, Reading, read, read_cached};
+pub use document::{Cache, Document, Foreign, Reading, read, read_cached, read_in};
 pub use emit::to_yaml;

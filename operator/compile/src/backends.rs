@@ -16,7 +16,7 @@ use igw_crds::snapshot::{
 };
 
 use crate::grants::{Reference, is_allowed};
-use crate::input::{Facts, ObjectSet};
+use crate::input::{Facts, Members, ObjectSet};
 use crate::listeners::GATEWAY_GROUP;
 use crate::permissions::refused_endpoint;
 use crate::policies::Policies;
@@ -26,6 +26,7 @@ use crate::status::Status;
 pub(crate) struct Backends<'o> {
     objects: &'o ObjectSet,
     cluster: &'o str,
+    members: Option<&'o Members>,
     policies: &'o Policies<'o>,
     made: Vec<Backend>,
     ids: HashMap<String, BackendId>,
@@ -41,7 +42,14 @@ pub(crate) struct BadReference {
 
 impl<'o> Backends<'o> {
     pub(crate) fn new(objects: &'o ObjectSet, facts: &'o Facts, policies: &'o Policies<'o>) -> Self {
-        Self { objects, cluster: &facts.cluster, policies, made: Vec::new(), ids: HashMap::new() }
+        Self {
+            objects,
+            cluster: &facts.cluster,
+            members: facts.members.as_ref(),
+            policies,
+            made: Vec::new(),
+            ids: HashMap::new(),
+        }
     }
 
     /// The back end that a route's reference names.
@@ -87,7 +95,11 @@ impl<'o> Backends<'o> {
                 );
                 return Err(BadReference { reason: "BackendNotFound", message });
             };
-            if let Some(refused) = refused_endpoint(self.objects, namespace, spec) {
+            self.check_names(namespace, &reference.name, spec)?;
+            let is_own = |name: &str| self.service_of(name).is_some();
+            if let Some(refused) =
+                refused_endpoint(self.objects, namespace, spec, is_own, self.members.is_some())
+            {
                 let message = format!(
                     "Backend {namespace}/{} names {refused}, which `backends` of GatewayConfig system/default does not allow",
                     reference.name
@@ -100,12 +112,55 @@ impl<'o> Backends<'o> {
             let message = format!("Service {namespace}/{} needs a port; add `port`", reference.name);
             return Err(BadReference { reason: "BackendNotFound", message });
         };
+        if self
+            .members
+            .is_some_and(|members| !members.services.contains(&format!("{namespace}/{}", reference.name)))
+        {
+            let message = format!(
+                "service {namespace}/svc/{} does not exist; deploy it, or change the reference",
+                reference.name
+            );
+            return Err(BadReference { reason: "BackendNotFound", message });
+        }
         Ok(self.service(namespace, &reference.name, port.as_u16()))
     }
 
     /// Everything that was asked for: back ends, resolvers, statuses of policies.
     pub(crate) fn finish(self) -> (Vec<Backend>, Vec<Resolver>, Vec<(ObjectKey, Status)>) {
         (self.made, self.policies.resolvers.clone(), self.policies.statuses())
+    }
+
+    /// Names of the cluster's services inside a Backend need the grants that references to the services need.
+    fn check_names(&self, namespace: &str, backend: &str, spec: &BackendSpec) -> Result<(), BadReference> {
+        for fqdn in spec.endpoints.iter().filter_map(|endpoint| endpoint.fqdn.as_ref()) {
+            let Some((service, owner)) = self.service_of(fqdn.hostname.as_str()) else { continue };
+            let crossing = Reference {
+                from_group: "igw.opensvc.com",
+                from_kind: "Backend",
+                from_namespace: namespace,
+                to_group: "",
+                to_kind: "Service",
+                to_namespace: owner,
+                to_name: service,
+            };
+            if !is_allowed(self.objects, &crossing) {
+                let message = format!(
+                    "Backend {namespace}/{backend} names service {owner}/{service}, and no ReferenceGrant in namespace {owner} \
+                     lets Backend of {namespace} refer to Service {service}; its owner must write one"
+                );
+                return Err(BadReference { reason: "RefNotPermitted", message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Service and namespace behind a name of the cluster's zone.
+    fn service_of<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        self.members?;
+        let inside = name.trim_end_matches('.').strip_suffix(self.cluster)?.strip_suffix(".svc.")?;
+        let mut labels = inside.rsplit('.');
+        let namespace = labels.next().filter(|label| !label.is_empty())?;
+        labels.next().filter(|label| !label.is_empty()).map(|service| (service, namespace))
     }
 
     fn service(&mut self, namespace: &str, name: &str, port: u16) -> BackendId {

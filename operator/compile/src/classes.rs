@@ -1,4 +1,4 @@
-//! Which classes are ours. The class `igw` exists without being written.
+//! Which classes are ours. [`BUILT_IN`] exist without being written.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,10 @@ pub(crate) fn classes(objects: &ObjectSet) -> Classes {
             classes.foreign.push(key.name.to_string());
         }
     }
-    if !classes.foreign.iter().any(|name| name == BUILT_IN) {
-        classes.ours.entry(BUILT_IN.to_owned()).or_insert(None);
+    for built_in in BUILT_IN {
+        if !classes.foreign.iter().any(|name| name == built_in) {
+            classes.ours.entry(built_in.to_owned()).or_insert(None);
+        }
     }
     classes
 }
@@ -77,5 +79,5 @@ impl Classes {
     }
 }
 
-/// Class that needs no object.
-const BUILT_IN: &str = "igw";
+/// Classes that need no object. The names of the last three say where proxies run.
+const BUILT_IN: [&str; 4] = ["igw", "igw-failover", "igw-per-node", "igw-external"];

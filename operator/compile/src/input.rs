@@ -1,7 +1,7 @@
 //! What compile reads.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use igw_crds::objects::{Kind, Object, ObjectKey, Spec};
@@ -33,6 +33,17 @@ pub struct Facts {
     pub cluster: String,
     /// Servers of the default resolver; empty: the host's resolv.conf.
     pub nameservers: Vec<SocketAddr>,
+    /// The cluster; nothing in standalone mode.
+    pub members: Option<Members>,
+}
+
+/// What a cluster has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Services by `namespace/name`.
+    pub services: BTreeSet<String>,
+    /// Addresses of nodes by name.
+    pub nodes: BTreeMap<String, Vec<IpAddr>>,
 }
 
 // === impl ObjectSet ===

@@ -6,6 +6,7 @@
 
 mod backends;
 mod classes;
+pub mod deployments;
 pub mod features;
 mod filters;
 mod grants;
@@ -18,6 +19,7 @@ mod program;
 mod routes;
 mod rules;
 mod settings;
+mod share;
 pub mod status;
 
 use std::sync::Arc;
@@ -25,8 +27,10 @@ use std::sync::Arc;
 use igw_crds::objects::ObjectKey;
 use igw_crds::snapshot::Snapshot;
 
-pub use input::{Facts, ObjectSet, Stored};
-pub use program::program;
+pub use deployments::Deployment;
+pub use input::{Facts, Members, ObjectSet, Stored};
+pub use program::{Proxies, program};
+pub use share::share;
 pub use status::Status;
 
 use backends::Backends;
@@ -39,6 +43,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Statuses as far as no proxy is asked; [`program`] adds what proxies report.
     pub statuses: Vec<(ObjectKey, Arc<Status>)>,
+    /// How the proxies of each accepted gateway run, in the order of the snapshot.
+    pub deployments: Vec<Deployment>,
     /// What deserves attention and is no condition.
     pub warnings: Vec<Warning>,
 }
@@ -59,7 +65,7 @@ pub struct Warning {
 pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     let mut warnings = Vec::new();
     let classes = classes::classes(objects);
-    let mut gateways: Vec<GatewayNode> = listeners::gateways(objects, &classes, &mut warnings);
+    let mut gateways: Vec<GatewayNode> = listeners::gateways(objects, facts, &classes, &mut warnings);
     let policies = policies::Policies::new(objects, facts);
     let mut backends = Backends::new(objects, facts, &policies);
     let (routes, route_statuses) = routes::routes(objects, &mut gateways, &mut backends);
@@ -77,5 +83,6 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     statuses.extend(policy_statuses);
     statuses.sort_by(|a, b| a.0.cmp(&b.0));
     let statuses = statuses.into_iter().map(|(key, status)| (key, Arc::new(status))).collect();
-    Compiled { snapshot, statuses, warnings }
+    let deployments = gateways.iter().filter_map(GatewayNode::deployment).collect();
+    Compiled { snapshot, statuses, deployments, warnings }
 }

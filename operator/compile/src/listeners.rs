@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener};
-use igw_crds::objects::gateway_config::GatewayConfigSpec;
+use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{self, Attachment, Protocol, Settings};
 
 use crate::Warning;
 use crate::classes::{ClassOf, Classes};
+use crate::deployments::{Deployment, deployment};
 use crate::features::PROTOCOLS;
-use crate::input::{ObjectSet, Stored};
+use crate::input::{Facts, ObjectSet, Stored};
 use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
@@ -24,6 +25,8 @@ pub(crate) struct GatewayNode {
     generation: u64,
     addresses: Vec<IpAddr>,
     settings: Settings,
+    deployment: Deployment,
+    node_addresses: BTreeMap<String, Vec<IpAddr>>,
     /// Which namespaces may use which hostnames here.
     pub(crate) hostnames: Hostnames,
     /// Why the gateway as a whole is refused.
@@ -61,6 +64,7 @@ enum AllowedNamespaces {
 /// Gateways of our classes, oldest first.
 pub(crate) fn gateways(
     objects: &ObjectSet,
+    facts: &Facts,
     classes: &Classes,
     warnings: &mut Vec<Warning>,
 ) -> Vec<GatewayNode> {
@@ -68,7 +72,7 @@ pub(crate) fn gateways(
     for (key, stored) in objects.by_age(Kind::Gateway) {
         let Spec::Gateway(spec) = stored.spec() else { continue };
         match classes.find(&spec.gateway_class_name) {
-            ClassOf::Ours(parameters) => nodes.push(node(objects, key, stored, spec, parameters)),
+            ClassOf::Ours(parameters) => nodes.push(node(objects, facts, key, stored, spec, parameters)),
             ClassOf::Foreign => {}
             ClassOf::Unknown => warnings.push(Warning {
                 object: key.clone(),
@@ -80,12 +84,16 @@ pub(crate) fn gateways(
             }),
         }
     }
-    refuse_taken_ports(&mut nodes);
+    if facts.members.is_none() {
+        // In a cluster each gateway has a service of its own, whose nodes are not known here: binding tells.
+        refuse_taken_ports(&mut nodes);
+    }
     nodes
 }
 
 fn node(
     objects: &ObjectSet,
+    facts: &Facts,
     key: &ObjectKey,
     stored: &Stored,
     spec: &GatewaySpec,
@@ -127,11 +135,18 @@ fn node(
     let mut listeners: Vec<ListenerNode> =
         spec.listeners.iter().map(|listener| listener_node(objects, key, listener)).collect();
     refuse_conflicts(spec, &mut listeners);
+    let deployment = deployment(objects, key, spec, &configs);
+    let node_addresses = match (&facts.members, deployment.bind) {
+        (Some(members), Bind::NodeAddress) if addresses.is_empty() => members.nodes.clone(),
+        _ => BTreeMap::new(),
+    };
     GatewayNode {
         key: key.clone(),
         generation: stored.generation,
         addresses,
         settings: settings::settings(objects, &configs),
+        deployment,
+        node_addresses,
         hostnames: Hostnames::new(objects, &configs),
         refused,
         listeners,
@@ -369,6 +384,7 @@ impl GatewayNode {
             namespace: self.key.namespace.to_string(),
             name: self.key.name.to_string(),
             addresses: self.addresses.clone(),
+            node_addresses: self.node_addresses.clone(),
             settings: self.settings.clone(),
             listeners: listeners
                 .map(|listener| snapshot::Listener {
@@ -380,6 +396,11 @@ impl GatewayNode {
                 })
                 .collect(),
         })
+    }
+
+    /// How its proxies run; nothing if it is refused as a whole.
+    pub(crate) fn deployment(&self) -> Option<Deployment> {
+        self.refused.is_none().then(|| self.deployment.clone())
     }
 
     pub(crate) fn status(&self) -> Status {

@@ -1,7 +1,7 @@
 //! What a GatewayConfig lets namespaces do: which hostnames their routes may use, what their Backends may name.
 
 use igw_crds::objects::backend::BackendSpec;
-use igw_crds::objects::gateway_config::{AllowedHostnames, BackendRule, GatewayConfigSpec};
+use igw_crds::objects::gateway_config::{AllowedHostnames, BackendRule, BackendRules, GatewayConfigSpec};
 use igw_crds::objects::{Kind, Spec};
 
 use crate::input::ObjectSet;
@@ -34,13 +34,23 @@ impl Hostnames {
     }
 }
 
-/// What a Backend names and no rule of the GatewayConfig `default` in namespace `system` allows, in words.
+/// What a Backend names and no rule of the GatewayConfig `default` in namespace `system` allows, in words. Names of
+/// services, `is_own`, are not judged here.
 pub(crate) fn refused_endpoint(
     objects: &ObjectSet,
     namespace: &str,
     backend: &BackendSpec,
+    is_own: impl Fn(&str) -> bool,
+    is_cluster: bool,
 ) -> Option<String> {
-    let rules = default_config(objects)?.backends.as_ref()?;
+    let rules = default_config(objects).and_then(|config| config.backends.as_ref());
+    // Without rules a machine of one's own allows everything, a shared cluster nothing.
+    let nothing = BackendRules::default();
+    let rules = match rules {
+        Some(rules) => rules,
+        None if is_cluster => &nothing,
+        None => return None,
+    };
     let is_for = |rule: &&BackendRule| rule.namespaces.iter().any(|name| name == "*" || name == namespace);
     let rules: Vec<&BackendRule> = rules.allow.iter().filter(is_for).collect();
     backend.endpoints.iter().find_map(|endpoint| {
@@ -51,6 +61,10 @@ pub(crate) fn refused_endpoint(
         }
         if let Some(fqdn) = &endpoint.fqdn {
             let name = fqdn.hostname.as_str();
+            // Services are judged by grants.
+            if is_own(name) {
+                return None;
+            }
             let is_allowed = rules.iter().any(|rule| rule.names.iter().any(|pattern| covers(pattern, name)));
             return (!is_allowed).then(|| format!("name {name}"));
         }
@@ -59,7 +73,8 @@ pub(crate) fn refused_endpoint(
     })
 }
 
-fn default_config(objects: &ObjectSet) -> Option<&GatewayConfigSpec> {
+/// The GatewayConfig that applies to everything.
+pub(crate) fn default_config(objects: &ObjectSet) -> Option<&GatewayConfigSpec> {
     match objects.find(Kind::GatewayConfig, "system", "default").map(|stored| stored.spec()) {
         Some(Spec::GatewayConfig(spec)) => Some(spec),
         _ => None,

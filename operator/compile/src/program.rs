@@ -1,6 +1,7 @@
 //! What proxies report becomes `Programmed`: true only when traffic works now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use igw_crds::objects::ObjectKey;
@@ -9,9 +10,21 @@ use igw_crds::sync::{BindFailureKind, ListenerReport, Report};
 use crate::Compiled;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress};
 
-/// The statuses of a compilation with what the proxy says of its listeners.
+/// What is known of proxies, by `namespace/name` of gateways.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proxies {
+    /// What they say of listeners, together.
+    pub report: Report,
+    /// Gateways that do not take traffic as they should yet, and why.
+    pub waits: BTreeMap<String, String>,
+    /// Addresses at which gateways are reached, where they are not those that are bound.
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
+}
+
+/// The statuses of a compilation with what is known of the proxies.
 #[must_use]
-pub fn program(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Arc<Status>)> {
+pub fn program(compiled: &Compiled, proxies: &Proxies) -> Vec<(ObjectKey, Arc<Status>)> {
+    let report = &proxies.report;
     let mut reports: HashMap<(&str, &str), &ListenerReport> = HashMap::new();
     for listener in &report.listeners {
         reports.insert((&listener.gateway, &listener.listener), listener);
@@ -22,17 +35,35 @@ pub fn program(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Arc<Stat
         .map(|(key, status)| match &**status {
             Status::Gateway(gateway) if report.serving => {
                 let name = format!("{}/{}", key.namespace, key.name);
+                if let Some(reason) = proxies.waits.get(&name) {
+                    return (key.clone(), Arc::new(Status::Gateway(waiting(gateway, reason))));
+                }
+                let addresses = proxies.addresses.get(&name);
                 let of = |listener: &str| reports.get(&(name.as_str(), listener)).copied();
-                (key.clone(), Arc::new(Status::Gateway(programmed(gateway, of))))
+                (key.clone(), Arc::new(Status::Gateway(programmed(gateway, of, addresses))))
             }
             _ => (key.clone(), Arc::clone(status)),
         })
         .collect()
 }
 
+/// A gateway whose proxies are not where they should be.
+fn waiting(gateway: &GatewayStatus, reason: &str) -> GatewayStatus {
+    let mut gateway = gateway.clone();
+    let listeners = gateway.listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
+    for condition in gateway.conditions.iter_mut().chain(listeners) {
+        if condition.r#type == "Programmed" && condition.status == "Unknown" {
+            *condition =
+                Condition::no("Programmed", "Pending", reason.to_owned(), condition.observed_generation);
+        }
+    }
+    gateway
+}
+
 fn programmed<'r>(
     gateway: &GatewayStatus,
     report_of: impl Fn(&str) -> Option<&'r ListenerReport>,
+    addresses: Option<&Vec<IpAddr>>,
 ) -> GatewayStatus {
     let mut gateway = gateway.clone();
     let mut first_failure = None;
@@ -65,6 +96,9 @@ fn programmed<'r>(
             Some((_, message)) => Condition::no("Programmed", "Invalid", message, generation),
             None => return gateway,
         };
+        if let Some(addresses) = addresses.filter(|addresses| !addresses.is_empty()) {
+            bound.clone_from(addresses);
+        }
         bound.sort_unstable();
         bound.dedup();
         gateway.addresses = bound

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use igw_compile::{Compiled, Facts, ObjectSet, Status, Stored, compile, program};
+use igw_compile::{Compiled, Facts, ObjectSet, Proxies, Status, Stored, compile, program};
 use igw_crds::snapshot::Action;
 use igw_crds::sync::{BindFailure, BindFailureKind, ListenerReport, Report};
 use igw_crds::yaml::read;
@@ -264,7 +264,7 @@ fn programmed_is_what_proxies_say() {
         serving: true,
         refused: None,
     };
-    let found = conditions(&program(&compiled, &report));
+    let found = conditions(&program(&compiled, &told(report)));
     for wanted in [
         "Gateway g Programmed=True/Programmed",
         "Gateway g a Programmed=True/Programmed",
@@ -277,9 +277,13 @@ fn programmed_is_what_proxies_say() {
         serving: true,
         refused: None,
     };
-    let found = conditions(&program(&compiled, &unusable));
+    let found = conditions(&program(&compiled, &told(unusable)));
     assert!(found.contains(&"Gateway g Programmed=False/AddressNotUsable".to_owned()), "{found:?}");
-    assert_eq!(conditions(&program(&compiled, &Report::default())), conditions(&compiled.statuses));
+    assert_eq!(conditions(&program(&compiled, &Proxies::default())), conditions(&compiled.statuses));
+}
+
+fn told(report: Report) -> Proxies {
+    Proxies { report, ..Proxies::default() }
 }
 
 #[test]

@@ -15,8 +15,8 @@ use self::request::Request;
 use self::verdict::Verdict;
 use super::target::TargetArgs;
 use super::{Exit, Failure};
+use crate::doors::http::fetch;
 use crate::output::text::{complain, emit};
-use crate::standalone::http::fetch;
 
 /// Arguments of `igw explain`.
 #[derive(Debug, clap::Args)]

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::selection::SelectionArgs;
 use super::target::TargetArgs;
 use super::{Exit, Failure};
+use crate::objects::listing::{Listing, Severity};
 use crate::output::rows::{TableForm, table, text};
 use crate::output::text::{complain, emit};
 use crate::output::yaml;
-use crate::standalone::listing::{Listing, Severity};
 
 /// Arguments of `igw get`.
 #[derive(Debug, clap::Args)]

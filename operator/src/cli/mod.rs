@@ -4,9 +4,12 @@
 //! 1 not ready or failed, 2 usage, 3 invalid input, 4 cluster or store unreachable.
 
 mod completion;
+mod connection;
 mod describe;
 mod explain;
 mod get;
+mod log;
+mod operator;
 mod render;
 mod schema;
 mod selection;
@@ -56,6 +59,8 @@ pub struct Failure {
 enum Verb {
     /// Run a gateway on this machine from a directory of objects.
     Up(up::UpArgs),
+    /// Watch a cluster's objects and run its gateways.
+    Operator(operator::OperatorArgs),
     /// Compile objects into the files that `igw-proxy --snapshot` serves.
     Render(render::RenderArgs),
     /// Check objects, offline, and say everything that is wrong with them.
@@ -76,6 +81,7 @@ enum Verb {
 pub fn run() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Up(args) => up::run(args),
+        Verb::Operator(args) => operator::run(args),
         Verb::Render(args) => render::run(&args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Explain(args) => explain::run(&args),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use igw_crds::sync::Envelope;
 
 use super::{Exit, Failure};
+use crate::objects::listing::Severity;
 use crate::output::text::complain;
-use crate::standalone::listing::Severity;
 use crate::standalone::offline::Offline;
 use crate::standalone::state::{private_folder, write_atomic};
 

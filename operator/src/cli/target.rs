@@ -6,8 +6,8 @@ use igw_crds::snapshot::Snapshot;
 use igw_crds::sync::Envelope;
 
 use super::{Exit, Failure};
-use crate::standalone::http::fetch;
-use crate::standalone::listing::Listing;
+use crate::doors::http::fetch;
+use crate::objects::listing::Listing;
 use crate::standalone::offline::Offline;
 use crate::standalone::state::default_folder;
 

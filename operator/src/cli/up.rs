@@ -1,14 +1,12 @@
 //! `igw up`: run a gateway on this machine from a directory of objects.
 
-use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use igw_crds::objects::names::TimeSpan;
-use tracing_subscriber::EnvFilter;
 
+use super::log::LogArgs;
 use super::{Exit, Failure};
 use crate::standalone::app::{self, Options};
 use crate::standalone::reconciler::Subject;
@@ -44,34 +42,8 @@ pub struct UpArgs {
     /// Time for requests under way at the end [default: what the gateways say, 30s]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     drain_timeout: Option<Duration>,
-    /// Form of log lines
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogForm::Text)]
-    log_format: LogForm,
-    /// Least important log lines that are written
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
-    log_level: LogLevel,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogForm {
-    /// Lines for people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogLevel {
-    /// Failures.
-    Error,
-    /// What may surprise.
-    Warn,
-    /// Changes of state.
-    Info,
-    /// Decisions.
-    Debug,
-    /// Everything.
-    Trace,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Runs until a signal ends it.
@@ -79,11 +51,7 @@ enum LogLevel {
 /// # Errors
 /// What keeps the gateway from starting.
 pub fn run(args: UpArgs) -> Result<Exit, Failure> {
-    let level =
-        args.log_level.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    let form =
-        args.log_format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    start_log(args.log_format, &level);
+    args.log.start();
     let Some(state) = args.state.or_else(default_folder) else {
         return Err(Failure::new(
             Exit::Usage,
@@ -98,7 +66,7 @@ pub fn run(args: UpArgs) -> Result<Exit, Failure> {
         proxy_admin: args.proxy_admin,
         ready_file: args.ready_file,
         drain_timeout: args.drain_timeout,
-        proxy_args: vec!["--log-format".into(), form, "--log-level".into(), level],
+        proxy_args: args.log.as_flags(),
     })?;
     Ok(Exit::Done)
 }
@@ -129,21 +97,6 @@ pub(super) fn parse_nameserver(text: &str) -> Result<SocketAddr, String> {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     TimeSpan::parse(text).map(|span| Duration::from_millis(span.as_millis()))
-}
-
-fn start_log(form: LogForm, level: &str) {
-    let colours =
-        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(level))
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(colours);
-    // A log that runs already is the caller's, and good enough.
-    let _ = match form {
-        LogForm::Text => lines.try_init(),
-        LogForm::Json => lines.json().try_init(),
-    };
 }
 
 #[cfg(test)]

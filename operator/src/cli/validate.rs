@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::{Exit, Failure};
+use crate::objects::listing::Severity;
 use crate::output::diagnostics::Texts;
 use crate::output::text::{complain, emit};
-use crate::standalone::listing::Severity;
 use crate::standalone::offline::{Offline, STDIN};
 
 /// Arguments of `igw validate`.

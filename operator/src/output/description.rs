@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::rows::{items, text};
 use super::table::Table;
 use super::yaml;
-use crate::standalone::listing::{Listing, object_id};
+use crate::objects::listing::{Listing, object_id};
 
 /// The description of an object of `listing`.
 #[must_use]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::objects::listing::{Notice, Severity};
 use crate::standalone::files::text;
-use crate::standalone::listing::{Notice, Severity};
 
 /// Texts of files, read when the first notice about them is printed.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::rows::{condition, items, text};
 use super::text::list;
-use crate::standalone::listing::{Listing, object_id};
+use crate::objects::listing::{Listing, object_id};
 
 /// The page for a listing.
 #[must_use]
@@ -123,7 +123,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::standalone::listing::Notice;
+    use crate::objects::listing::Notice;
 
     #[test]
     fn the_page_shows_states_and_escapes_what_people_wrote() {

@@ -8,9 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use igw_crds::sync::SyncRequest;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -18,14 +20,14 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::Event;
-use super::admin::Admin;
-use super::http::Door;
-use super::metrics::Metrics;
 use super::proxy::{ProxyCommand, ProxyProcess, Wish, find_binary};
 use super::reconciler::{Outlets, Reconciler, Subject};
 use super::state::State;
-use super::sync_server::SyncServer;
-use super::view::View;
+use crate::doors::admin::Admin;
+use crate::doors::http::{Caller, Door};
+use crate::doors::metrics::Metrics;
+use crate::doors::sync_server::{Board, Newest, SyncServer};
+use crate::objects::view::View;
 use crate::output::text::complain;
 
 /// What `igw up` is told.
@@ -47,6 +49,12 @@ pub struct Options {
     pub drain_timeout: Option<Duration>,
     /// More arguments for the proxy: how it logs.
     pub proxy_args: Vec<String>,
+}
+
+/// The board of the one proxy there is.
+struct OneProxy {
+    newest: Newest,
+    events: Sender<Event>,
 }
 
 struct Signals {
@@ -80,7 +88,8 @@ async fn serve(options: Options, state: &State, binary: PathBuf) -> anyhow::Resu
     let mut servers = JoinSet::new();
     let sync_socket = state.path("sync.sock");
     let door = SyncServer::bind(&sync_socket).with_context(|| sync_socket.display().to_string())?;
-    servers.spawn(SyncServer::new(newest.clone(), events.clone()).run(door));
+    let board = OneProxy { newest: newest.clone(), events: events.clone() };
+    servers.spawn(SyncServer::new(Arc::new(board)).run(door));
     let admin = Admin { view: view.clone(), newest, metrics: metrics.clone() };
     let admin_socket = state.path("admin.sock");
     match SyncServer::bind(&admin_socket) {
@@ -191,6 +200,19 @@ fn remove(file: Option<&Path>) {
         && error.kind() != io::ErrorKind::NotFound
     {
         warn!(file = %file.display(), %error, "file cannot be removed");
+    }
+}
+
+// === impl OneProxy ===
+
+impl Board for OneProxy {
+    fn newest(&self, _: &SyncRequest, _: &Caller) -> Result<Newest, String> {
+        Ok(self.newest.clone())
+    }
+
+    fn report(&self, asked: SyncRequest) {
+        // The reconciler lives as long as the server; without it there is nobody left to tell.
+        let _ = self.events.send(Event::Report(Box::new(asked)));
     }
 }
 

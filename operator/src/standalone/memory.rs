@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tracing::warn;
 
 use super::files::{below, plain};
-use super::reading::Good;
+use crate::objects::reading::Good;
 
 /// Objects of an earlier run, by absolute path of their file.
 #[derive(Debug, Default)]

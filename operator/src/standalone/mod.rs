@@ -10,25 +10,15 @@
 //! publishes two values, the newest snapshot and the newest view. The shell serves both, supervises the proxy
 //! and takes signals; it never waits for the reconciler. The proxy is a process of its own that outlives both.
 
-pub mod admin;
 pub mod app;
 pub mod files;
-pub mod http;
 pub mod keeper;
-pub mod ledger;
-pub mod listing;
-pub mod meaning;
 pub mod memory;
-pub mod metrics;
 pub mod offline;
 pub mod proxy;
-pub mod reading;
 pub mod reconciler;
 pub mod state;
-pub mod statuses;
 pub mod store;
-pub mod sync_server;
-pub mod view;
 pub mod watch;
 
 use std::path::PathBuf;

@@ -10,12 +10,13 @@ use igw_compile::Compiled;
 use igw_crds::sync::Report;
 use serde_json::Value;
 
-use super::listing::{Notice, Severity};
-use super::meaning::{facts, meaning, notices_of, statuses};
 use super::memory::Memory;
-use super::reading::object_name;
-use super::store::{Gathered, Hints, Store};
-use super::view::{Shown, View};
+use super::store::{Hints, Store};
+use crate::objects::gathered::Gathered;
+use crate::objects::listing::{Notice, Severity};
+use crate::objects::meaning::{facts, meaning, notices_of, statuses};
+use crate::objects::reading::object_name;
+use crate::objects::view::{Shown, View};
 use crate::output::rows::{items, text};
 
 /// A compiled directory.

@@ -23,18 +23,19 @@ use tracing::{error, info, warn};
 
 use super::Event;
 use super::keeper::{Content, Keeper};
-use super::ledger::Ledger;
-use super::listing::{Listing, Notice, Severity, object_id};
-use super::meaning::{facts, meaning, notices_of, statuses};
 use super::memory::Memory;
-use super::metrics::Metrics;
-use super::reading::object_name;
 use super::state::{State, write_atomic};
-use super::statuses::carry_times;
-use super::store::{Gathered, Hints, Store};
-use super::sync_server::Sealed;
-use super::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
+use super::store::{Hints, Store};
 use super::watch::Watch;
+use crate::doors::metrics::Metrics;
+use crate::doors::sync_server::Sealed;
+use crate::objects::gathered::Gathered;
+use crate::objects::ledger::Ledger;
+use crate::objects::listing::{Listing, Notice, Severity, object_id};
+use crate::objects::meaning::{facts, meaning, notices_of, statuses};
+use crate::objects::reading::object_name;
+use crate::objects::statuses::carry_times;
+use crate::objects::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
 
 /// What a gateway is made of.
 #[derive(Clone, Debug)]

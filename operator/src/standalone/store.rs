@@ -14,14 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use igw_crds::objects::{Object, ObjectKey};
+use igw_crds::objects::ObjectKey;
 use igw_crds::yaml::Cache;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::files::{Found, Identity, Walk};
-use super::listing::{Notice, Severity, Source};
 use super::memory::{Memory, Remembered};
-use super::reading::{Good, Reading, object_name, read};
+use crate::objects::gathered::Gathered;
+use crate::objects::listing::{Notice, Severity};
+use crate::objects::reading::{Good, Reading, read};
 
 /// The files, what they hold, and what they held.
 pub struct Store {
@@ -49,34 +50,6 @@ pub struct Pass {
     pub changed: bool,
     /// Folders to watch.
     pub folders: BTreeMap<PathBuf, Identity>,
-}
-
-/// The objects that count.
-#[derive(Clone, Debug, Default)]
-pub struct Gathered {
-    /// Objects by identity.
-    pub objects: BTreeMap<ObjectKey, Taken>,
-    /// Everything that is wrong with files and documents.
-    pub notices: Vec<Notice>,
-    /// Documents that are broken now, by kind where it is known.
-    pub broken: BTreeMap<&'static str, usize>,
-    /// Documents read.
-    pub n_documents: usize,
-    /// Files read.
-    pub n_files: usize,
-    /// Some file or document cannot be told at all: what is missing may not be deleted.
-    pub uncertain: bool,
-}
-
-/// One object and where it was taken from.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// The object with its defaults.
-    pub object: Arc<Object>,
-    /// Hash of what `generation` counts.
-    pub content: u128,
-    /// Where it was read.
-    pub source: Source,
 }
 
 #[derive(Default)]
@@ -369,32 +342,6 @@ impl Store {
 impl FileState {
     fn n_objects(&self) -> usize {
         self.reading.good.len() + self.kept.len()
-    }
-}
-
-// === impl Gathered ===
-
-impl Gathered {
-    fn take(&mut self, good: &Good, file: &Arc<str>, kept: bool) {
-        match self.objects.entry(good.object.key.clone()) {
-            Entry::Vacant(place) => {
-                let source = Source { file: Arc::clone(file), line: good.line, kept };
-                place.insert(Taken { object: good.object.clone(), content: good.content, source });
-            }
-            Entry::Occupied(_) if kept => {}
-            Entry::Occupied(first) => {
-                let first = &first.get().source;
-                self.notices.push(Notice {
-                    file: file.to_string(),
-                    line: good.line,
-                    severity: Severity::Error,
-                    object: Some(object_name(&good.object.key)),
-                    message: format!("is also in {}:{}, which counts", first.file, first.line),
-                    hint: Some("remove one of the two".into()),
-                    ..Notice::default()
-                });
-            }
-        }
     }
 }
 

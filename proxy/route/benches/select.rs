@@ -63,6 +63,7 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
         namespace: "n".into(),
         name: "g".into(),
         addresses: Vec::new(),
+        node_addresses: Default::default(),
         settings: Settings::default(),
         listeners: vec![listener],
     });

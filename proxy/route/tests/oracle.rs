@@ -191,6 +191,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             namespace: "n".into(),
             name: "g".into(),
             addresses: Vec::new(),
+            node_addresses: Default::default(),
             settings: Settings::default(),
             listeners: listeners.collect(),
         });

@@ -1,6 +1,7 @@
 //! The control thread of the server process: it pulls snapshots, builds tables, binds, resolves, checks,
 //! reports. It never touches a request.
 
+pub(crate) mod bootstrap;
 mod discovery;
 mod health;
 mod persist;
@@ -34,6 +35,7 @@ use crate::supervisor::channel::{BindResult, ServerEnd};
 use crate::tables::{Lasting, Tables};
 use crate::upstream::backend::Backend;
 use crate::worker::{Command, WorkerThread};
+use bootstrap::Bootstrap;
 use discovery::Discovery;
 use health::Checks;
 use persist::State;
@@ -164,11 +166,11 @@ impl Control {
                     info!(generation = envelope.generation, "serving the last known good snapshot");
                     self.apply(&envelope, Keep::No);
                 }
-                let source = pull::Source::parse(self.arguments.sync.as_deref().unwrap_or_default())?;
-                let identity = pull::Identity {
-                    gateway: self.arguments.gateway.clone(),
-                    node: self.arguments.node.clone(),
-                };
+                self.take_bootstrap();
+                let bootstrap = self.arguments.bootstrap.as_deref().map(Bootstrap::new);
+                let source = pull::Source::parse(self.arguments.sync.as_deref(), bootstrap)?;
+                let identity =
+                    pull::Identity { gateway: self.arguments.gateway.clone(), node: self.arguments.node() };
                 let deliver = move |envelope| {
                     let _ = post.send(Event::Envelope(Box::new(envelope)));
                 };
@@ -182,7 +184,7 @@ impl Control {
         }
         self.background.extend(admin::start(
             Rc::clone(&self.admin),
-            self.arguments.admin,
+            self.arguments.admin(),
             &self.arguments.state,
         ));
         Ok(self)
@@ -247,7 +249,23 @@ impl Control {
         self.apply(envelope, Keep::Yes);
     }
 
+    /// Serves what the bootstrap folder holds if it is newer than what runs.
+    fn take_bootstrap(&mut self) {
+        let Some(folder) = &self.arguments.bootstrap else { return };
+        match Bootstrap::new(folder).envelope() {
+            Ok(envelope) => {
+                let have = (self.tables.epoch, self.tables.generation);
+                if self.tables.stamp() == 0 || (envelope.epoch, envelope.generation) > have {
+                    info!(generation = envelope.generation, "serving the snapshot of the bootstrap folder");
+                    self.apply(&envelope, Keep::Yes);
+                }
+            }
+            Err(error) => warn!(error = format!("{error:#}"), "no snapshot in the bootstrap folder"),
+        }
+    }
+
     fn reread(&mut self) {
+        self.take_bootstrap();
         let Some(folder) = &self.arguments.snapshot else { return };
         match persist::read_envelope(&folder.join("snapshot.json")) {
             Ok(envelope) => self.apply(&envelope, Keep::No),
@@ -268,7 +286,7 @@ impl Control {
                 return;
             }
         };
-        let snapshot = only_gateway(snapshot, self.arguments.gateway.as_deref());
+        let snapshot = own_part(snapshot, self.arguments.gateway.as_deref(), &self.arguments.node());
         let tables = Arc::new(self.lasting.build(&snapshot, envelope.epoch, envelope.generation));
         self.shared.set_max_connections(max_connections(&snapshot));
         self.discovery.follow(&snapshot, &tables.backends);
@@ -479,10 +497,22 @@ fn first_address(gateway: &igw_crds::snapshot::Gateway, port: u16) -> Option<Soc
     Some(SocketAddr::new(gateway.addresses.first().copied().unwrap_or(any), port))
 }
 
-/// Leaves one gateway in the snapshot; all where none is named.
-fn only_gateway(mut snapshot: Snapshot, gateway: Option<&str>) -> Snapshot {
+/// Leaves one gateway in the snapshot, all where none is named, and binds what this node is to bind.
+fn own_part(mut snapshot: Snapshot, gateway: Option<&str>, node: &str) -> Snapshot {
     if let Some(name) = gateway {
         snapshot.gateways.retain(|gateway| format!("{}/{}", gateway.namespace, gateway.name) == name);
+    }
+    for gateway in &mut snapshot.gateways {
+        if gateway.node_addresses.is_empty() {
+            continue;
+        }
+        match gateway.node_addresses.get(node) {
+            Some(addresses) => gateway.addresses.clone_from(addresses),
+            None => {
+                warn!(node, "no address of this node is known; nothing is bound");
+                gateway.listeners.clear();
+            }
+        }
     }
     snapshot
 }

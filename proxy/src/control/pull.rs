@@ -1,23 +1,31 @@
 //! Pulls snapshots: a long poll that carries the report up and a newer snapshot down.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use igw_crds::snapshot::FORMAT;
 use igw_crds::sync::{Envelope, Report, SYNC_PATH, SyncRequest};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 use tracing::{debug, info, warn};
+
+use super::bootstrap::Bootstrap;
 
 /// Where snapshots come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Unix(PathBuf),
+    /// Addresses, where they are given apart, and the folder with the credential.
+    Tls(Vec<String>, Bootstrap),
 }
 
 /// Who asks.
@@ -37,14 +45,67 @@ pub(crate) struct Standing {
 // === impl Source ===
 
 impl Source {
-    /// Parses `unix:PATH`.
+    /// Parses `unix:PATH` or `https://HOST:PORT,…`; without it the bootstrap folder says where to ask.
     ///
     /// # Errors
-    /// Fails on anything else.
-    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
-        match text.strip_prefix("unix:") {
-            Some(path) if !path.is_empty() => Ok(Self::Unix(PathBuf::from(path))),
-            _ => anyhow::bail!("`{text}` is no sync address; this version speaks `unix:PATH`"),
+    /// Fails on anything else, and on TLS without a credential.
+    pub(crate) fn parse(text: Option<&str>, bootstrap: Option<Bootstrap>) -> anyhow::Result<Self> {
+        if let Some(path) = text.and_then(|text| text.strip_prefix("unix:")).filter(|path| !path.is_empty()) {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        let Some(bootstrap) = bootstrap else {
+            anyhow::bail!(
+                "`{}` needs the credential of a bootstrap folder; name it with --bootstrap",
+                text.unwrap_or_default()
+            );
+        };
+        let hosts = text.into_iter().flat_map(|text| text.split(','));
+        let hosts = hosts.map(|host| match host.trim().strip_prefix("https://") {
+            Some(host) if host.contains(':') => Ok(host.trim_end_matches('/').to_owned()),
+            _ => anyhow::bail!("`{host}` is no sync address; write `unix:PATH` or `https://HOST:PORT`"),
+        });
+        Ok(Self::Tls(hosts.collect::<anyhow::Result<_>>()?, bootstrap))
+    }
+
+    async fn connect(&self) -> anyhow::Result<Connection> {
+        match self {
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path)
+                    .await
+                    .with_context(|| format!("{} not reached", path.display()))?;
+                Ok(Connection::start(TokioIo::new(stream)).await?)
+            }
+            Self::Tls(hosts, bootstrap) => {
+                let door = bootstrap.door()?;
+                let mut addresses = door.addresses.clone();
+                if !hosts.is_empty() {
+                    addresses.clear();
+                    for host in hosts {
+                        addresses.extend(tokio::net::lookup_host(host).await.with_context(|| host.clone())?);
+                    }
+                }
+                let connector = TlsConnector::from(Arc::clone(&door.tls));
+                // The node that answers is where the operator runs; all are asked at once.
+                let mut attempts = JoinSet::new();
+                for address in addresses {
+                    let (connector, name) = (connector.clone(), door.server_name.clone());
+                    attempts.spawn_local(async move {
+                        let stream = TcpStream::connect(address).await?;
+                        connector.connect(name, stream).await
+                    });
+                }
+                let mut last = None;
+                let limit = tokio::time::Instant::now() + CONNECT_TIME;
+                while let Ok(Some(attempt)) = tokio::time::timeout_at(limit, attempts.join_next()).await {
+                    match attempt {
+                        Ok(Ok(stream)) => return Ok(Connection::start(TokioIo::new(stream)).await?),
+                        Ok(Err(error)) => last = Some(error),
+                        Err(_) => {}
+                    }
+                }
+                let reason = last.map_or_else(|| "no answer in time".to_owned(), |error| error.to_string());
+                anyhow::bail!("no node answers: {reason}")
+            }
         }
     }
 }
@@ -104,10 +165,7 @@ pub(crate) async fn run(
 
 /// One question; `None` if there is nothing newer.
 async fn ask(source: &Source, identity: &Identity, standing: &Standing) -> anyhow::Result<Option<Envelope>> {
-    let Source::Unix(path) = source;
-    let stream =
-        UnixStream::connect(path).await.with_context(|| format!("{} not reached", path.display()))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let Connection { mut sender, _driver } = source.connect().await?;
     let question = SyncRequest {
         format: FORMAT,
         gateway: identity.gateway.clone(),
@@ -134,16 +192,37 @@ async fn ask(source: &Source, identity: &Identity, standing: &Standing) -> anyho
         match status {
             StatusCode::NO_CONTENT => Ok(None),
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body.to_bytes())?)),
-            other => anyhow::bail!("control side answers {other}"),
+            other => {
+                let bytes = body.to_bytes();
+                anyhow::bail!("control side answers {other}: {}", String::from_utf8_lossy(&bytes).trim())
+            }
         }
     };
-    let _driver = Driver(tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            debug!(%error, "connection to the control side ended");
-        }
-    }));
     let limit = Duration::from_secs(u64::from(WAIT_S)) + ANSWER_TIME;
     tokio::time::timeout(limit, exchange).await.context("control side is silent")?
+}
+
+/// A connection that is driven as long as it is held.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    _driver: Driver,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    async fn start<I>(stream: TokioIo<I>) -> hyper::Result<Self>
+    where
+        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    {
+        let (sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+        let driver = Driver(tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "connection to the control side ended");
+            }
+        }));
+        Ok(Self { sender, _driver: driver })
+    }
 }
 
 /// Drives one connection; ends with the question.
@@ -158,6 +237,8 @@ impl Drop for Driver {
 /// How long the control side may hold a question.
 const WAIT_S: u32 = 30;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long all addresses together may take to answer.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
 const APPLY_TIME: Duration = Duration::from_secs(5);
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -66,6 +66,22 @@ impl Ledger {
         }
     }
 
+    /// An empty ledger of a term.
+    #[must_use]
+    pub fn new(epoch: u64) -> Self {
+        Self { epoch, objects: BTreeMap::new() }
+    }
+
+    /// Takes what another copy remembers of an object that this one does not know.
+    pub fn recall(&mut self, key: ObjectKey, entry: Entry) {
+        self.objects.entry(key).or_insert(entry);
+    }
+
+    /// What is remembered.
+    pub fn entries(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
+        self.objects.iter()
+    }
+
     /// Goes above `seen`, an epoch that a proxy has met and this ledger has not.
     pub fn surpass(&mut self, seen: u64, now: Timestamp) {
         self.epoch = self.epoch.max(seen).saturating_add(1).max(clock_epoch(now));
@@ -99,8 +115,9 @@ impl Ledger {
     }
 }
 
-/// An epoch that needs no memory.
-fn clock_epoch(now: Timestamp) -> u64 {
+/// An epoch that needs no memory: milliseconds of the wall clock.
+#[must_use]
+pub fn clock_epoch(now: Timestamp) -> u64 {
     u64::try_from(now.as_millisecond()).unwrap_or(1)
 }
 

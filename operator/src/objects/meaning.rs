@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use igw_compile::{Compiled, Facts, ObjectSet, Status, Stored, compile, program};
+use igw_compile::{Compiled, Facts, ObjectSet, Proxies, Status, Stored, compile, program};
 use igw_crds::objects::gateway_config::GatewayConfigSpec;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::sync::Report;
 use jiff::Timestamp;
 
+use super::gathered::{Gathered, Taken};
 use super::listing::{Notice, Severity};
 use super::reading::object_name;
-use super::store::{Gathered, Taken};
 use super::view::Record;
 
 /// Facts of a machine without a cluster.
 #[must_use]
 pub fn facts(cluster: &str, nameservers: &[SocketAddr]) -> Facts {
-    Facts { cluster: cluster.to_owned(), nameservers: nameservers.to_vec() }
+    Facts { cluster: cluster.to_owned(), nameservers: nameservers.to_vec(), members: None }
 }
 
 /// What the objects mean, given what is known of each.
@@ -40,7 +40,7 @@ pub fn meaning(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>, facts
 /// The statuses, given what the proxy says.
 #[must_use]
 pub fn statuses(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Arc<Status>)> {
-    program(compiled, report)
+    program(compiled, &Proxies { report: report.clone(), ..Proxies::default() })
 }
 
 /// The warnings of a compilation, with their places, and the routes that no gateway can have a status for.

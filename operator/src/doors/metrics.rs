@@ -14,6 +14,8 @@ pub struct Metrics {
     reconcile_duration: Histogram,
     objects: IntGaugeVec,
     generation: IntGauge,
+    stream: IntGauge,
+    requests: IntCounterVec,
 }
 
 // === impl Metrics ===
@@ -45,6 +47,17 @@ impl Metrics {
                 &["kind", "state"],
             )?,
             generation: IntGauge::new("igw_snapshot_generation", "Generation of the newest snapshot.")?,
+            stream: IntGauge::new(
+                "igw_opensvc_event_stream_connected",
+                "1 while the event stream of the cluster is open.",
+            )?,
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "igw_opensvc_requests_total",
+                    "Requests to the cluster by status code; 0 = no answer.",
+                ),
+                &["code"],
+            )?,
             registry,
         };
         let build =
@@ -59,6 +72,27 @@ impl Metrics {
             metrics.reconciles.with_label_values(&[result]).inc_by(0);
         }
         Ok(metrics)
+    }
+
+    /// Shows the numbers of a cluster's client too.
+    ///
+    /// # Errors
+    /// As [`Metrics::new`].
+    pub fn with_cluster(self) -> Result<Self, prometheus::Error> {
+        self.registry.register(Box::new(self.stream.clone()))?;
+        self.registry.register(Box::new(self.requests.clone()))?;
+        Ok(self)
+    }
+
+    /// The event stream was opened or broke.
+    pub fn stream(&self, is_open: bool) {
+        self.stream.set(i64::from(is_open));
+    }
+
+    /// Takes the total of requests that were answered with a code.
+    pub fn requested(&self, code: u16, total: u64) {
+        let counter = self.requests.with_label_values(&[&code.to_string()]);
+        counter.inc_by(total.saturating_sub(counter.get()));
     }
 
     /// Counts a reconciliation.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::http::{Door, answer, serve};
 use super::metrics::Metrics;
 use super::sync_server::Sealed;
-use super::view::View;
+use crate::objects::view::View;
 use crate::output::page;
 
 /// What the admin address shows.

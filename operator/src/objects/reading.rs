@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use igw_crds::objects::{Object, ObjectKey, Spec};
-use igw_crds::yaml::{self, Cache, Diagnostic, read_cached};
+use igw_crds::objects::{DEFAULT_NAMESPACE, Object, ObjectKey, Spec};
+use igw_crds::yaml::{self, Cache, Diagnostic, read_in};
 use serde_json::value::{RawValue, to_raw_value};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -45,7 +45,13 @@ pub struct Reading {
 /// Reads a text; `file` is its name in notices.
 #[must_use]
 pub fn read(file: &str, text: &str, before: &Reading, cache: &mut Cache) -> Reading {
-    let found = read_cached(file, text, cache);
+    read_of(DEFAULT_NAMESPACE, file, text, before, cache)
+}
+
+/// Reads a text whose objects are in `namespace` where they name none.
+#[must_use]
+pub fn read_of(namespace: &str, file: &str, text: &str, before: &Reading, cache: &mut Cache) -> Reading {
+    let found = read_in(namespace, file, text, cache);
     cache.retain(&found.documents.iter().map(|document| document.digest).collect::<HashSet<_>>());
     // The cache hands out the same object for the same text, so that what is known of it is found by its address.
     let known: HashMap<*const Object, &Good> =

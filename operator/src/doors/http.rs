@@ -1,5 +1,4 @@
-//! HTTP/1.1 between processes of one machine: the server loop of sync and admin, and a small client for
-//! Unix sockets.
+//! HTTP/1.1 of the control side: the server loop of sync and admin, and a small client for Unix sockets.
 //!
 //! Nothing here is on the path of traffic. Bodies and connections are bounded; a connection that breaks
 //! ends alone.
@@ -7,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +16,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 use tracing::{debug, warn};
 
 /// Where connections come from.
@@ -26,6 +28,18 @@ pub enum Door {
     Unix(UnixListener),
     /// A TCP port.
     Tcp(TcpListener),
+    /// A TCP port with TLS; the configuration says whose certificates are taken.
+    Tls(TcpListener, Arc<ServerConfig>),
+}
+
+/// Who sent a request, among its extensions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody who may use the door: nothing more is known.
+    #[default]
+    Anybody,
+    /// The holder of a certificate, in DER, which the door has verified.
+    Certified(Arc<[u8]>),
 }
 
 /// Serves `door` until the future is dropped, which closes every connection.
@@ -44,10 +58,13 @@ where
         }
         let accepted = match &door {
             Door::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(TokioIo::new(stream), answer.clone()));
+                connections.spawn(converse(TokioIo::new(stream), Caller::Anybody, answer.clone()));
+            }),
+            Door::Tls(listener, config) => listener.accept().await.map(|(stream, _)| {
+                connections.spawn(shake_hands(stream, TlsAcceptor::from(Arc::clone(config)), answer.clone()));
             }),
             Door::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(TokioIo::new(stream), answer.clone()));
+                connections.spawn(converse(TokioIo::new(stream), Caller::Anybody, answer.clone()));
             }),
         };
         if let Err(error) = accepted {
@@ -96,13 +113,32 @@ pub fn fetch(socket: &Path, path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn converse<I, F, R>(stream: TokioIo<I>, answer: F)
+async fn shake_hands<F, R>(stream: TcpStream, acceptor: TlsAcceptor, answer: F)
+where
+    F: Fn(Request<Incoming>) -> R + Send + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let stream = match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return debug!(%error, "TLS handshake failed"),
+        Err(_) => return debug!("TLS handshake took too long"),
+    };
+    let (_, session) = stream.get_ref();
+    let caller = match session.peer_certificates().and_then(<[_]>::first) {
+        Some(certificate) => Caller::Certified(certificate.as_ref().into()),
+        None => Caller::Anybody,
+    };
+    converse(TokioIo::new(stream), caller, answer).await;
+}
+
+async fn converse<I, F, R>(stream: TokioIo<I>, caller: Caller, answer: F)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> R + Send + 'static,
     R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller.clone());
         let response = answer(request);
         async move { Ok::<_, std::convert::Infallible>(response.await) }
     });

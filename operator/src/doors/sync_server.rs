@@ -8,7 +8,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +18,7 @@ use igw_crds::sync::{Envelope, SYNC_PATH, SyncRequest};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use super::Event;
-use super::http::{Door, answer, serve};
+use super::http::{Caller, Door, answer, serve};
 
 /// A snapshot ready to be sent.
 #[derive(Debug)]
@@ -35,11 +33,25 @@ pub struct Sealed {
     pub bytes: Bytes,
 }
 
+/// The newest snapshot for some proxy.
+pub type Newest = watch::Receiver<Option<Arc<Sealed>>>;
+
+/// Who decides what a proxy gets, and hears how it fares.
+pub trait Board: Send + Sync + 'static {
+    /// The snapshots for the proxy that asks.
+    ///
+    /// # Errors
+    /// Says why it gets none.
+    fn newest(&self, asked: &SyncRequest, caller: &Caller) -> Result<Newest, String>;
+
+    /// Takes the report of a proxy that gets snapshots.
+    fn report(&self, asked: SyncRequest);
+}
+
 /// The server, one for all connections.
 #[derive(Clone)]
 pub struct SyncServer {
-    newest: watch::Receiver<Option<Arc<Sealed>>>,
-    events: Sender<Event>,
+    board: Arc<dyn Board>,
 }
 
 // === impl Sealed ===
@@ -62,9 +74,9 @@ impl Sealed {
 // === impl SyncServer ===
 
 impl SyncServer {
-    /// A server that hands out what `newest` holds and passes reports on as events.
-    pub fn new(newest: watch::Receiver<Option<Arc<Sealed>>>, events: Sender<Event>) -> Self {
-        Self { newest, events }
+    /// A server that hands out what the board has.
+    pub fn new(board: Arc<dyn Board>) -> Self {
+        Self { board }
     }
 
     /// Opens the socket, mode 0600, in place of one that an earlier process left.
@@ -86,13 +98,14 @@ impl SyncServer {
         serve(door, move |request| self.clone().answer(request)).await;
     }
 
-    async fn answer(mut self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         if request.uri().path() != SYNC_PATH {
             return answer(StatusCode::NOT_FOUND, "text/plain", "only /v1/sync is here\n");
         }
         if request.method() != Method::POST {
             return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only POST is understood\n");
         }
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or_default();
         let Ok(body) = Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await else {
             return answer(StatusCode::BAD_REQUEST, "text/plain", "the body is cut off or too large\n");
         };
@@ -103,9 +116,12 @@ impl SyncServer {
         let runs = (asked.epoch, asked.generation);
         let refused = asked.report.refused.is_some();
         let wait = Duration::from_secs(asked.wait_s.into()).min(MAX_WAIT);
-        // The reconciler lives as long as this server; without it there is nobody left to tell.
-        let _ = self.events.send(Event::Report(Box::new(asked)));
-        let seen = self.newest.borrow_and_update().clone();
+        let mut newest = match self.board.newest(&asked, &caller) {
+            Ok(newest) => newest,
+            Err(reason) => return answer(StatusCode::FORBIDDEN, "text/plain", format!("{reason}\n")),
+        };
+        self.board.report(asked);
+        let seen = newest.borrow_and_update().clone();
         if let Some(sealed) = &seen
             && !refused
             && (sealed.epoch, sealed.generation) > runs
@@ -116,7 +132,7 @@ impl SyncServer {
         let pause = if refused { wait.min(REFUSED_PAUSE) } else { wait };
         let newer = tokio::time::timeout(
             pause,
-            self.newest.wait_for(|newest| {
+            newest.wait_for(|newest| {
                 newest.as_ref().is_some_and(|sealed| {
                     (sealed.epoch, sealed.generation) > runs
                         && (!refused || seen.as_ref().is_none_or(|seen| seen.checksum != sealed.checksum))
@@ -150,24 +166,43 @@ const JSON: &str = "application/json";
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use igw_crds::snapshot::Snapshot;
-    use std::sync::mpsc::channel;
 
     use super::*;
 
-    /// Posts `body` to a fresh server that holds `newest`, and returns status, body and the first event.
-    fn check(newest: Option<(u64, u64)>, body: &str) -> (u16, String, Option<Event>) {
+    struct OneBoard {
+        newest: Newest,
+        reports: Mutex<Vec<SyncRequest>>,
+    }
+
+    impl Board for OneBoard {
+        fn newest(&self, asked: &SyncRequest, _: &Caller) -> Result<Newest, String> {
+            match asked.gateway.as_deref() {
+                Some("foreign/a") => Err("not yours".to_owned()),
+                _ => Ok(self.newest.clone()),
+            }
+        }
+
+        fn report(&self, asked: SyncRequest) {
+            self.reports.lock().unwrap().push(asked);
+        }
+    }
+
+    /// Posts `body` to a fresh server that holds `newest`, and returns status, body and the first report.
+    fn check(newest: Option<(u64, u64)>, body: &str) -> (u16, String, Option<SyncRequest>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let scratch = tempfile::tempdir().unwrap();
             let socket = scratch.path().join("sync.sock");
-            let (events, received) = channel();
             let sealed = newest.map(|(epoch, generation)| {
                 let envelope = Envelope::seal(epoch, generation, &Snapshot::default()).unwrap();
                 Arc::new(Sealed::new(&envelope).unwrap())
             });
             let (_sender, receiver) = watch::channel(sealed);
-            let server = SyncServer::new(receiver, events).run(SyncServer::bind(&socket).unwrap());
+            let board = Arc::new(OneBoard { newest: receiver, reports: Mutex::default() });
+            let server = SyncServer::new(board.clone()).run(SyncServer::bind(&socket).unwrap());
             let text = format!(
                 "POST {SYNC_PATH} HTTP/1.0\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
@@ -186,7 +221,8 @@ mod tests {
             };
             let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
             let body = answer.split_once("\r\n\r\n").unwrap().1.to_owned();
-            (status, body, received.try_recv().ok())
+            let report = board.reports.lock().unwrap().pop();
+            (status, body, report)
         })
     }
 
@@ -200,25 +236,25 @@ mod tests {
             (Some((7, 3)), r#"{"epoch":8,"generation":1,"wait_s":0}"#, 204),
             (None, r#"{"epoch":0,"generation":0,"wait_s":0}"#, 204),
             (Some((7, 3)), "not json", 400),
+            (Some((7, 3)), r#"{"gateway":"foreign/a"}"#, 403),
         ];
         for (newest, body, want) in cases {
-            let (status, text, event) = check(newest, body);
+            let (status, text, report) = check(newest, body);
             assert_eq!(status, want, "{newest:?} {body}: {text}");
             if status == 200 {
                 let envelope: Envelope = serde_json::from_str(&text).unwrap();
                 assert_eq!(Some((envelope.epoch, envelope.generation)), newest);
                 assert_eq!(envelope.open().unwrap(), Snapshot::default());
             }
-            assert_eq!(matches!(event, Some(Event::Report(_))), want != 400, "{body}");
+            assert_eq!(report.is_some(), want < 400, "{body}");
         }
     }
 
     #[test]
     fn a_refused_snapshot_is_not_offered_at_once() {
         let body = r#"{"epoch":7,"generation":2,"wait_s":0,"report":{"refused":"format"}}"#;
-        let (status, _, event) = check(Some((7, 3)), body);
+        let (status, _, report) = check(Some((7, 3)), body);
         assert_eq!(status, 200, "after the pause it is offered again");
-        let Some(Event::Report(asked)) = event else { panic!("no report") };
-        assert_eq!(asked.report.refused.as_deref(), Some("format"));
+        assert_eq!(report.unwrap().report.refused.as_deref(), Some("format"));
     }
 }

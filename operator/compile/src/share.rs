@@ -1,0 +1,118 @@
+//! The part of a snapshot that one gateway needs: a proxy never sees what others serve.
+
+use std::collections::BTreeMap;
+
+use igw_crds::snapshot::{
+    Action, Backend, BackendId, EndpointSource, Filter, Resolver, ResolverId, Route, RouteId, Snapshot,
+};
+
+/// The snapshot of one gateway, by its place in the whole one. Indices are new, order and precedence the same.
+#[must_use]
+pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
+    let mut part =
+        Part { whole, routes: BTreeMap::new(), backends: BTreeMap::new(), resolvers: BTreeMap::new() };
+    let mut made = Snapshot { cluster: whole.cluster.clone(), ..Snapshot::default() };
+    let Some(gateway) = whole.gateways.get(gateway) else { return made };
+    let mut gateway = gateway.clone();
+    let attached = gateway.listeners.iter().flat_map(|listener| &listener.attachments);
+    for attachment in attached {
+        part.routes.insert(attachment.route, RouteId(0));
+    }
+    number(part.routes.values_mut(), |n| RouteId(n));
+    for attachment in gateway.listeners.iter_mut().flat_map(|listener| &mut listener.attachments) {
+        attachment.route = part.routes.get(&attachment.route).copied().unwrap_or(attachment.route);
+    }
+    made.gateways.push(gateway);
+    let routes: Vec<&Route> = part.routes.keys().filter_map(|id| whole.routes.get(index(id.0))).collect();
+    for id in routes.iter().flat_map(|route| backends_of(route)) {
+        part.backends.insert(id, BackendId(0));
+    }
+    number(part.backends.values_mut(), |n| BackendId(n));
+    let backends: Vec<&Backend> =
+        part.backends.keys().filter_map(|id| whole.backends.get(index(id.0))).collect();
+    // The first resolver is the default one, whoever uses it.
+    part.resolvers.insert(ResolverId(0), ResolverId(0));
+    for template in backends.iter().flat_map(|backend| &backend.sources) {
+        if let EndpointSource::Template(template) = template {
+            part.resolvers.insert(template.resolver, ResolverId(0));
+        }
+    }
+    number(part.resolvers.values_mut(), |n| ResolverId(n));
+    made.routes = routes.into_iter().map(|route| part.route(route)).collect();
+    made.backends = backends.into_iter().map(|backend| part.backend(backend)).collect();
+    made.resolvers = part.resolvers().cloned().collect();
+    made
+}
+
+/// Old indices with their new ones.
+struct Part<'s> {
+    whole: &'s Snapshot,
+    routes: BTreeMap<RouteId, RouteId>,
+    backends: BTreeMap<BackendId, BackendId>,
+    resolvers: BTreeMap<ResolverId, ResolverId>,
+}
+
+// === impl Part ===
+
+impl<'s> Part<'s> {
+    fn resolvers(&self) -> impl Iterator<Item = &'s Resolver> {
+        self.resolvers.keys().filter_map(|id| self.whole.resolvers.get(index(id.0)))
+    }
+
+    fn route(&self, route: &Route) -> Route {
+        let mut route = route.clone();
+        for rule in &mut route.rules {
+            if let Action::Forward { backends } = &mut rule.action {
+                for backend in backends {
+                    backend.backend = backend.backend.and_then(|id| self.backends.get(&id)).copied();
+                }
+            }
+        }
+        route
+    }
+
+    fn backend(&self, backend: &Backend) -> Backend {
+        let mut backend = backend.clone();
+        for source in &mut backend.sources {
+            if let EndpointSource::Template(template) = source {
+                template.resolver =
+                    self.resolvers.get(&template.resolver).copied().unwrap_or(template.resolver);
+            }
+        }
+        backend
+    }
+}
+
+fn backends_of(route: &Route) -> impl Iterator<Item = BackendId> {
+    route.rules.iter().flat_map(|rule| {
+        debug_assert!(rule.filters.iter().all(names_no_backend));
+        match &rule.action {
+            Action::Forward { backends } => backends.as_slice(),
+            Action::Respond { .. } => &[],
+        }
+        .iter()
+        .filter_map(|backend| backend.backend)
+    })
+}
+
+/// A filter that named one would have to be numbered anew too.
+fn names_no_backend(filter: &Filter) -> bool {
+    match filter {
+        Filter::RequestHeaders(_)
+        | Filter::ResponseHeaders(_)
+        | Filter::Redirect(_)
+        | Filter::Rewrite(_)
+        | Filter::Fail { .. } => true,
+        _ => false,
+    }
+}
+
+fn number<'i, I: 'i>(ids: impl Iterator<Item = &'i mut I>, make: impl Fn(u32) -> I) {
+    for (n, id) in (0..).zip(ids) {
+        *id = make(n);
+    }
+}
+
+fn index(id: u32) -> usize {
+    usize::try_from(id).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,521 @@
+//! Decisions: objects become snapshots, services, books and statuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use igw_compile::{Deployment, Facts, Members, Status, program, share};
+use igw_crds::objects::gateway_config::Topology;
+use igw_crds::objects::{Kind as ObjectKind, ObjectKey};
+use igw_crds::stored::{pack_snapshot, unpack_snapshot};
+use igw_crds::sync::{Envelope, SyncConfig};
+use igw_opensvc::{Kind, ObjectPath};
+use jiff::Timestamp;
+use serde_json::Value;
+use tracing::{error, info, warn};
+
+use super::{Engine, STATUS_SETTLE};
+use crate::cluster::credentials::{Authority, Credential, SERVER_NAME};
+use crate::cluster::layout::{self, INPUT, OPERATOR, STATUS, SYSTEM, gateway_object};
+use crate::cluster::owned::STATUS_SPACING;
+use crate::cluster::proxies::Judged;
+use crate::cluster::service_text;
+use crate::cluster::services::Standing;
+use crate::doors::sync_server::Sealed;
+use crate::objects::ledger::Entry;
+use crate::objects::listing::{Notice, Severity};
+use crate::objects::meaning::{meaning, notices_of};
+use crate::objects::reading::object_name;
+use crate::objects::statuses::carry_times;
+use crate::objects::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
+
+/// What is up for one gateway.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub epoch: u64,
+    pub generation: u64,
+    pub checksum: String,
+}
+
+/// A status that was told.
+#[derive(Debug)]
+pub struct Told {
+    bare: Arc<Status>,
+    json: Arc<Value>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Looks at everything and decides.
+    pub(super) fn decide(&mut self, now: Instant, wall: Timestamp) {
+        let started = Instant::now();
+        if !self.recall_books(now) {
+            return;
+        }
+        self.gathered = self.inputs.gather();
+        self.keep_records(wall);
+        let facts = self.facts();
+        let compiled = meaning(&self.gathered, &self.records, &facts);
+        self.compiled = Some(compiled);
+        self.keep_authority();
+        self.publish_snapshots();
+        self.want_services();
+        self.remove_orphans();
+        self.write_books();
+        self.log_notices();
+        self.count_objects();
+        let result = if self.gathered.broken.is_empty() { "changed" } else { "invalid" };
+        self.outlets.metrics.reconciled(result, started.elapsed());
+        self.statuses_due =
+            Some(now + if self.is_every_proxy_current() { STATUS_SETTLE } else { STATUS_PATIENCE });
+    }
+
+    /// Reads the books of namespaces that are new; false while some cannot be read yet.
+    fn recall_books(&mut self, now: Instant) -> bool {
+        let mut namespaces = self.inputs.namespaces();
+        namespaces.insert(SYSTEM.to_owned());
+        for namespace in namespaces.difference(&self.recalled.clone()) {
+            let Some(path) = Self::status_path(namespace) else { continue };
+            if !self.owned.is_known(&path) {
+                self.owned.watch(&path);
+                self.owned.space(&path, STATUS_SPACING);
+                self.next_list = self.next_list.min(now);
+                self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
+                return false;
+            }
+            for (key, value) in self.ledger_book.read(self.owned.values(&path), namespace) {
+                if let Ok(entry) = serde_json::from_value::<Entry>(value) {
+                    self.ledger.recall(key, entry);
+                }
+            }
+            self.earlier.extend(self.status_book.read(self.owned.values(&path), namespace));
+            let kept = self.kept_book.read(self.owned.values(&path), namespace);
+            let texts: Vec<String> = kept.into_iter().map(|(_, value)| format!("{value}\n")).collect();
+            self.inputs.recall(namespace, &texts);
+            self.recalled.insert(namespace.clone());
+        }
+        true
+    }
+
+    fn keep_records(&mut self, wall: Timestamp) {
+        let mut records = BTreeMap::new();
+        for (key, taken) in &self.gathered.objects {
+            let entry = self.ledger.observe(key, taken.content, wall);
+            let record =
+                Record { uid: Arc::clone(&entry.uid), created: entry.created, generation: entry.generation };
+            let is_same = self.records.get(key) == Some(&record);
+            records.insert(key.clone(), record);
+            if !is_same || self.ledger_book.is_new(key) {
+                // Numbers and text always encode.
+                let value = serde_json::to_value(entry).unwrap_or_default();
+                self.ledger_book.set(key, &Arc::new(value));
+            }
+        }
+        self.records = records;
+        if !self.gathered.uncertain {
+            let records = &self.records;
+            self.ledger.retain(|key| records.contains_key(key));
+            let exists = |kind, namespace: &str, name: &str| {
+                records.contains_key(&ObjectKey::new(kind, namespace, name))
+            };
+            self.ledger_book.retain(exists);
+            self.kept_book.retain(exists);
+        }
+        for (key, taken) in &self.gathered.objects {
+            if taken.source.kept {
+                self.kept_book.set(key, &Arc::new(taken.object.to_value()));
+            }
+        }
+        let objects = &self.gathered.objects;
+        self.kept_book.retain(|kind, namespace, name| {
+            objects.get(&ObjectKey::new(kind, namespace, name)).is_some_and(|taken| taken.source.kept)
+        });
+    }
+
+    fn facts(&self) -> Facts {
+        let Some(around) = &self.around else { return Facts::default() };
+        Facts {
+            cluster: around.cluster.clone(),
+            nameservers: around.nameservers.iter().map(|address| (*address, 53).into()).collect(),
+            members: Some(Members {
+                services: self
+                    .neighbours
+                    .keys()
+                    .map(|path| format!("{}/{}", path.namespace(), path.name()))
+                    .collect(),
+                nodes: around.addresses.clone(),
+            }),
+        }
+    }
+
+    /// Reads the authority of the sync door, or makes it.
+    fn keep_authority(&mut self) {
+        let Some(path) = layout::path(SYSTEM, Kind::Sec, INPUT) else { return };
+        if self.authority.is_some() {
+            return;
+        }
+        if !self.owned.is_known(&path) {
+            self.owned.watch(&path);
+            let at = Instant::now();
+            self.decide_soon(at);
+            return;
+        }
+        let authority = match Authority::read(|name| self.owned.value(&path, name)) {
+            Some(found) => found,
+            None => match Authority::make() {
+                Ok(made) => made,
+                Err(error) => return error!(%error, "no authority for sync can be made"),
+            },
+        };
+        self.owned.want(&path, authority.keys());
+        let authority = Arc::new(authority);
+        self.outlets.authority.send_replace(Some(Arc::clone(&authority)));
+        self.authority = Some(authority);
+    }
+
+    /// Seals what changed for each gateway.
+    fn publish_snapshots(&mut self) {
+        let (Some(compiled), Some(epoch)) = (&self.compiled, self.term.epoch()) else { return };
+        let mut seen = BTreeSet::new();
+        for (index, gateway) in compiled.snapshot.gateways.iter().enumerate() {
+            let name = format!("{}/{}", gateway.namespace, gateway.name);
+            seen.insert(name.clone());
+            let part = share(&compiled.snapshot, index);
+            let before = self.published.get(&name);
+            let generation =
+                before.filter(|before| before.epoch == epoch).map_or(1, |before| before.generation + 1);
+            let sealed = Envelope::seal(epoch, generation, &part)
+                .and_then(|envelope| Sealed::new(&envelope).map(|sealed| (envelope, sealed)));
+            let (envelope, sealed) = match sealed {
+                Ok(sealed) => sealed,
+                Err(error) => {
+                    error!(gateway = name, %error, "snapshot cannot be sealed; the one before stays");
+                    continue;
+                }
+            };
+            if before.is_some_and(|before| before.checksum == envelope.checksum && before.epoch == epoch) {
+                continue;
+            }
+            info!(gateway = name, generation, routes = part.routes.len(), "snapshot published");
+            self.outlets.metrics.published(generation);
+            let object = gateway_object(&gateway.name);
+            if let Some(path) = layout::path(&gateway.namespace, Kind::Cfg, &object) {
+                // What an earlier operator stored of the same content stays.
+                let stored = unpack_snapshot(|key| self.owned.value(&path, key));
+                let is_stored =
+                    before.is_none() && stored.is_ok_and(|stored| stored.checksum == envelope.checksum);
+                if is_stored {
+                    let values: BTreeMap<String, Bytes> = self
+                        .owned
+                        .values(&path)
+                        .map(|(key, value)| (key.to_owned(), value.clone()))
+                        .collect();
+                    self.owned.want(&path, values);
+                } else {
+                    let keys = pack_snapshot(&sealed.bytes, epoch, generation);
+                    self.owned
+                        .want(&path, keys.into_iter().map(|(key, value)| (key, value.into())).collect());
+                }
+            }
+            self.outlets.gateways.publish(&name, Arc::new(sealed));
+            self.published.insert(name, Published { epoch, generation, checksum: envelope.checksum });
+        }
+        // One that is not there any more may only be broken: its proxies keep what they have.
+        self.published.retain(|name, _| seen.contains(name));
+        self.outlets.gateways.retain(|name| seen.contains(name));
+    }
+
+    /// Says what the service and the credential of each gateway should be.
+    fn want_services(&mut self) {
+        let Some(compiled) = &self.compiled else { return };
+        let deployments = compiled.deployments.clone();
+        for deployment in &deployments {
+            let (namespace, name) = (&*deployment.gateway.namespace, &*deployment.gateway.name);
+            let object = gateway_object(name);
+            let Some(service) = service_of(deployment) else { continue };
+            if deployment.adopted.is_some() || deployment.topology == Topology::External {
+                self.services.adopt(&service);
+            } else {
+                self.services.want(&service, service_text::sections(deployment, &self.settings.places));
+            }
+            if let Some(path) = layout::path(namespace, Kind::Sec, &object) {
+                self.want_credential(&path, &format!("{namespace}/{name}"), deployment);
+            }
+        }
+    }
+
+    fn want_credential(&mut self, path: &ObjectPath, gateway: &str, deployment: &Deployment) {
+        let (Some(authority), Some(around)) = (&self.authority, &self.around) else { return };
+        if !self.owned.is_known(path) {
+            self.owned.watch(path);
+            let now = Instant::now();
+            self.decide_soon(now);
+            return;
+        }
+        let text = |key: &str| self.owned.value(path, key).and_then(|value| std::str::from_utf8(value).ok());
+        let is_ours = text(AUTHORITY) == Some(authority.certificate());
+        let credential = match (text(CERTIFICATE), text(KEY)) {
+            (Some(certificate), Some(key))
+                if is_ours && Credential::der(certificate.as_bytes()).is_some() =>
+            {
+                Credential { certificate: certificate.to_owned(), key: key.to_owned() }
+            }
+            _ => match authority.certify(gateway) {
+                Ok(made) => made,
+                Err(error) => return error!(gateway, %error, "no credential can be made"),
+            },
+        };
+        if let Some(certificate) = Credential::der(credential.certificate.as_bytes()) {
+            self.outlets.gateways.admit(gateway, &certificate);
+        }
+        let addresses = around.addresses.values().flatten();
+        let config = SyncConfig {
+            gateway: gateway.to_owned(),
+            addresses: addresses.map(|address| (*address, self.settings.sync_port).into()).collect(),
+            server_name: SERVER_NAME.to_owned(),
+            admin: deployment.admin,
+            node_addresses: around.addresses.clone(),
+        };
+        let keys = [
+            // Text and numbers always encode.
+            (CONFIG, serde_json::to_vec_pretty(&config).unwrap_or_default().into()),
+            (AUTHORITY, Bytes::from(authority.certificate().to_owned())),
+            (CERTIFICATE, Bytes::from(credential.certificate)),
+            (KEY, Bytes::from(credential.key)),
+        ];
+        self.owned.want(path, keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+    }
+
+    /// Takes away what belongs to gateways that are proven deleted: service, volume, then configuration.
+    fn remove_orphans(&mut self) {
+        let is_complete = self.around.as_ref().is_some_and(|around| around.lost.is_empty());
+        let has_doubt =
+            self.gathered.uncertain || self.gathered.broken.contains_key(ObjectKind::Gateway.as_str());
+        if !self.is_leading || !is_complete || has_doubt {
+            return;
+        }
+        let wanted: BTreeSet<(String, String)> = self
+            .gathered
+            .objects
+            .keys()
+            .filter(|key| key.kind == ObjectKind::Gateway)
+            .map(|key| (key.namespace.to_string(), gateway_object(&key.name)))
+            .collect();
+        let is_orphan = |path: &&ObjectPath| {
+            let name = path.name();
+            let is_gateway =
+                path.kind() != Kind::Svc && name.starts_with("igw-") && name != STATUS && name != OPERATOR;
+            is_gateway && !wanted.contains(&(path.namespace().to_owned(), name.to_owned()))
+        };
+        let orphans: Vec<ObjectPath> = self.owned.existing().filter(is_orphan).cloned().collect();
+        for path in orphans {
+            let namespace = path.namespace().to_owned();
+            let service = layout::path(&namespace, Kind::Svc, path.name());
+            let volume = layout::path(&namespace, Kind::Vol, &format!("{}-boot", path.name()));
+            let mut is_clear = true;
+            for object in [service, volume].into_iter().flatten() {
+                let is_gone = self.services.remove(&object);
+                is_clear &= is_gone;
+                if !is_gone {
+                    break;
+                }
+            }
+            if is_clear {
+                info!(object = %path, "removing what a deleted gateway left");
+                self.owned.want_absent(&path);
+            }
+        }
+        // A namespace without inputs has nothing to remember.
+        let namespaces = self.inputs.namespaces();
+        let empty: Vec<ObjectPath> = self
+            .owned
+            .existing()
+            .filter(|path| {
+                path.name() == STATUS && path.namespace() != SYSTEM && !namespaces.contains(path.namespace())
+            })
+            .filter(|path| {
+                self.settings.namespaces.as_ref().is_none_or(|served| served.contains(path.namespace()))
+            })
+            .cloned()
+            .collect();
+        for path in empty {
+            self.recalled.remove(path.namespace());
+            self.owned.want_absent(&path);
+        }
+    }
+
+    fn write_books(&mut self) {
+        let mut changes = self.ledger_book.changes();
+        changes.extend(self.kept_book.changes());
+        changes.extend(self.status_book.changes());
+        for (namespace, key, value) in changes {
+            if let Some(path) = Self::status_path(&namespace) {
+                self.owned.space(&path, STATUS_SPACING);
+                self.owned.want_key(&path, &key, value);
+            }
+        }
+    }
+
+    fn standings(&self) -> BTreeMap<String, Standing> {
+        let lost = self.around.as_ref().map_or(&[][..], |around| &around.lost);
+        let deployments = self.compiled.iter().flat_map(|compiled| &compiled.deployments);
+        deployments
+            .filter_map(|deployment| {
+                let gateway = format!("{}/{}", deployment.gateway.namespace, deployment.gateway.name);
+                let mut standing = self.services.standing(&service_of(deployment)?, lost);
+                if standing.addresses.is_empty()
+                    && let Some(around) = &self.around
+                {
+                    // Without an address of its own a service is reached at its nodes.
+                    let of_nodes = standing.expected.iter().filter_map(|node| around.addresses.get(node));
+                    standing.addresses = of_nodes.flatten().copied().collect();
+                }
+                Some((gateway, standing))
+            })
+            .collect()
+    }
+
+    fn is_every_proxy_current(&self) -> bool {
+        let standings = self.standings();
+        self.published.iter().all(|(gateway, published)| {
+            let newest = (published.epoch, published.generation);
+            standings.get(gateway).is_some_and(|standing| {
+                !standing.expected.is_empty()
+                    && standing.expected.iter().all(|node| {
+                        self.reports
+                            .of(gateway)
+                            .any(|(of, asked)| of == node && (asked.epoch, asked.generation) == newest)
+                    })
+            })
+        })
+    }
+
+    /// Makes statuses from what was compiled and what proxies say, and shows them.
+    pub(super) fn publish_statuses(&mut self, now: Instant, wall: Timestamp) {
+        self.statuses_due = None;
+        let standings = self.standings();
+        let nowhere = Standing::default();
+        let judged = self.published.iter().map(|(gateway, published)| Judged {
+            gateway,
+            standing: standings.get(gateway).unwrap_or(&nowhere),
+            newest: (published.epoch, published.generation),
+        });
+        let proxies = self.reports.judge(judged);
+        let Some(compiled) = &self.compiled else { return };
+        let time = seconds(wall);
+        let mut told = BTreeMap::new();
+        for (key, status) in program(compiled, &proxies) {
+            let new = match self.told.remove(&key) {
+                Some(before) if before.bare == status => before,
+                before => {
+                    let mut json = serde_json::to_value(&*status).unwrap_or_default();
+                    let before =
+                        before.as_ref().map(|before| &*before.json).or_else(|| self.earlier.get(&key));
+                    carry_times(before, &mut json, &time);
+                    Told { bare: status, json: Arc::new(json) }
+                }
+            };
+            self.status_book.set(&key, &new.json);
+            told.insert(key, new);
+        }
+        self.told = told;
+        self.earlier.clear();
+        let told = &self.told;
+        self.status_book
+            .retain(|kind, namespace, name| told.contains_key(&ObjectKey::new(kind, namespace, name)));
+        self.write_books();
+        self.show(&proxies, now);
+    }
+
+    fn show(&mut self, proxies: &igw_compile::Proxies, _now: Instant) {
+        let Some(compiled) = &self.compiled else { return };
+        let shown = self.gathered.objects.iter().map(|(key, taken)| {
+            let status = self.told.get(key).map(|told| Arc::clone(&told.json));
+            let name = object_name(key).into();
+            Arc::new(Shown::new(
+                taken.object.clone(),
+                name,
+                self.records.get(key).cloned(),
+                status,
+                taken.source.clone(),
+            ))
+        });
+        let view = View {
+            epoch: self.term.epoch().unwrap_or_default(),
+            generation: self
+                .published
+                .values()
+                .map(|published| published.generation)
+                .max()
+                .unwrap_or_default(),
+            ready: self.is_leading
+                && proxies.waits.is_empty()
+                && is_every_listener_told(&compiled.snapshot, &proxies.report),
+            notices: self.notices(),
+            shown: shown.collect(),
+            listeners: listeners_in_words(&compiled.snapshot, &proxies.report),
+        };
+        self.outlets.view.send_replace(Arc::new(view));
+    }
+
+    fn notices(&self) -> Vec<Notice> {
+        let mut notices = self.gathered.notices.clone();
+        if let Some(compiled) = &self.compiled {
+            notices.extend(notices_of(compiled, &self.gathered));
+        }
+        notices.extend(self.owned.failures().map(|(path, failure)| Notice {
+            file: path.to_string(),
+            severity: Severity::Error,
+            message: failure.to_owned(),
+            hint: Some("the operator tries again".to_owned()),
+            ..Notice::default()
+        }));
+        notices
+    }
+
+    fn log_notices(&mut self) {
+        let notices = self.notices();
+        let lines: BTreeSet<String> = notices.iter().map(Notice::line).collect();
+        for notice in notices.iter().filter(|notice| !self.logged.contains(&notice.line())).take(MAX_LOGGED) {
+            match notice.severity {
+                Severity::Error => error!("{}", notice.line()),
+                Severity::Warning => warn!("{}", notice.line()),
+            }
+        }
+        self.logged = lines;
+    }
+
+    fn count_objects(&self) {
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for (key, taken) in &self.gathered.objects {
+            let state = if taken.source.kept { "kept" } else { "good" };
+            *counts.entry((key.kind.as_str(), state)).or_default() += 1;
+        }
+        for (kind, n) in &self.gathered.broken {
+            *counts.entry((kind, "broken")).or_default() += n;
+        }
+        self.outlets.metrics.count_objects(counts.into_iter().map(|((kind, state), n)| (kind, state, n)));
+    }
+}
+
+/// The service that runs the proxies of a deployment.
+fn service_of(deployment: &Deployment) -> Option<ObjectPath> {
+    let name = match &deployment.adopted {
+        Some(adopted) => adopted.clone(),
+        None => gateway_object(&deployment.gateway.name),
+    };
+    layout::path(&deployment.gateway.namespace, Kind::Svc, &name)
+}
+
+/// Book of last good versions of what is broken.
+pub const KEPT_BOOK: &str = "kept";
+const CONFIG: &str = "sync/config.json";
+const AUTHORITY: &str = "sync/ca.pem";
+const CERTIFICATE: &str = "sync/cert.pem";
+const KEY: &str = "sync/key.pem";
+/// Time that statuses wait for proxies to run what they are about.
+const STATUS_PATIENCE: Duration = Duration::from_secs(1);
+/// Notices of one decision that are logged one by one.
+const MAX_LOGGED: usize = 200;

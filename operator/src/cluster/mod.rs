@@ -1,0 +1,24 @@
+//! Cluster mode: objects in keys of OpenSVC `cfg` objects, an operator, services that run proxies.
+//!
+//! ```text
+//! cfg igw, igw.* --(lists, events: runner)--> inputs --> compile --> snapshots --(board, sync)--> proxies
+//!                                               |            |                                      |
+//!                             igw-status <--- books       services, owned objects     reports <-----+
+//! ```
+//!
+//! `engine` decides and neither waits nor asks; `runner` makes the calls it wants made. Everything that is stored is
+//! written by `owned` (own `cfg` and `sec` objects) and `services`, one step at a time per object.
+
+pub mod app;
+pub mod board;
+pub mod books;
+pub mod credentials;
+pub mod engine;
+pub mod inputs;
+pub mod layout;
+pub mod owned;
+pub mod proxies;
+pub mod runner;
+pub mod service_text;
+pub mod services;
+pub mod term;
