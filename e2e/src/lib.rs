@@ -2,7 +2,7 @@
 //! every byte. Blocking and thread per connection: nothing here shares code with what it tests.
 
 pub mod client;
-pub mod dns;
+pub use igw_emulator::dns;
 pub mod load;
 pub mod objects;
 pub mod origin;

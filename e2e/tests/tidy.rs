@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 }
 
 /// Crates of ours that each crate may use.
-const DIRECTION: [(&str, &[&str]); 9] = [
+const DIRECTION: [(&str, &[&str]); 10] = [
     ("igw-crds", &[]),
     ("igw-compile", &["igw-crds", "igw-route"]),
     ("igw-opensvc", &[]),
@@ -20,7 +20,8 @@ const DIRECTION: [(&str, &[&str]); 9] = [
     ("igw-dns", &[]),
     ("igw", &["igw-crds", "igw-compile", "igw-opensvc", "igw-route"]),
     ("igw-proxy", &["igw-crds", "igw-route", "igw-h1", "igw-dns"]),
-    ("igw-e2e", &["igw-crds"]),
+    ("igw-e2e", &["igw-crds", "igw-emulator"]),
+    ("igw-emulator", &[]),
 ];
 
 /// Crates of others that only these crates of ours may use.
