@@ -186,6 +186,29 @@ impl Envelope {
         })
     }
 
+    /// An envelope without a snapshot: hints alone.
+    ///
+    /// # Errors
+    /// Returns the encoder's error; none is known.
+    pub fn of_hints(hints: Vec<Hint>) -> Result<Self, serde_json::Error> {
+        let snapshot = serde_json::value::to_raw_value(&serde_json::Value::Null)?;
+        Ok(Self {
+            format: FORMAT,
+            epoch: 0,
+            generation: 0,
+            checksum: String::new(),
+            snapshot,
+            keys: BTreeMap::new(),
+            hints,
+        })
+    }
+
+    /// Whether there is a snapshot in it.
+    #[must_use]
+    pub fn has_snapshot(&self) -> bool {
+        self.generation > 0
+    }
+
     /// Verifies and decodes the snapshot.
     ///
     /// # Errors

@@ -7,3 +7,4 @@ pub mod load;
 pub mod objects;
 pub mod origin;
 pub mod process;
+pub mod stage;

@@ -15,3 +15,12 @@ mod tree;
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Cache, Document, Foreign, Reading, read, read_cached, read_in};
 pub use emit::to_yaml;
+
+/// The documents of a stream as they are written, each with the digest by which [`Document`] names it.
+#[must_use]
+pub fn texts(stream: &str) -> Vec<(u128, &str)> {
+    split::split(stream)
+        .iter()
+        .map(|piece| (xxhash_rust::xxh3::xxh3_128(piece.text.as_bytes()), piece.text))
+        .collect()
+}

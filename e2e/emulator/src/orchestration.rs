@@ -448,6 +448,21 @@ pub fn resolve(world: &Arc<World>, node: &str, path: &Path, text: &str) -> Strin
         let folder = volumes::folder(world, node, path, &section).display().to_string();
         text.replace_range(start..start + end + 5, &folder);
     }
+    // Keywords of other sections, with their scope.
+    let mut from = 0;
+    while let Some(start) = text[from..].find('{').map(|at| from + at) {
+        let Some(end) = text[start..].find('}').map(|at| start + at) else { break };
+        let inside = text[start + 1..end].to_owned();
+        let value = inside.rsplit_once('.').and_then(|(section, keyword)| {
+            let stored = stored(world, node, path)?;
+            let scoped = stored.keyword(section, &format!("{keyword}@{node}"));
+            scoped.or_else(|| stored.keyword(section, keyword)).map(ToOwned::to_owned)
+        });
+        match value {
+            Some(value) => text.replace_range(start..=end, &value),
+            None => from = end,
+        }
+    }
     let var = world.folder.join(node).join("var").display().to_string();
     let fqdn = format!("{}.{}.{}.{}", path.name, path.namespace, path.kind, world.name);
     for (reference, value) in [
@@ -458,7 +473,6 @@ pub fn resolve(world: &Arc<World>, node: &str, path: &Path, text: &str) -> Strin
         ("{path}", &path.to_string()),
         ("{fqdn}", &fqdn),
         ("{var}", &var),
-        ("{node.address}", &world.address(node).to_string()),
     ] {
         text = text.replace(reference, value);
     }

@@ -139,7 +139,7 @@ pub fn cluster(world: &World, node: &str, selector: &str) -> Value {
         "cluster": {
             "config": {
                 "issues": null, "id": "3a2b9e9f-aa79-4373-9af4-eeef16582334", "name": world.name, "nodes": members,
-                "dns": [], "ca_sec_paths": [], "quorum": false,
+                "dns": [world.names.address.ip().to_string()], "ca_sec_paths": [], "quorum": false,
             },
             "status": {"is_compat": true, "is_frozen": false},
             "object": objects,

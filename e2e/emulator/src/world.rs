@@ -209,7 +209,10 @@ impl World {
         delays: Delays,
     ) -> anyhow::Result<Arc<Self>> {
         let nodes = (1..=n_nodes).map(|n| (format!("n{n}"), Node::default())).collect();
-        let names = crate::dns::NameServer::start(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0)?;
+        // Nameservers of a cluster are addresses: they answer on port 53. Without the right to it, on another.
+        let own = std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, base, 53));
+        let names =
+            crate::dns::NameServer::start(own, 53).or_else(|_| crate::dns::NameServer::start(own, 0))?;
         names.set_ttl_s(60);
         Ok(Arc::new(Self {
             name: name.to_owned(),

@@ -3,8 +3,10 @@
 //! Standard output carries what was asked for, standard error everything else. Exit codes: 0 done and ready,
 //! 1 not ready or failed, 2 usage, 3 invalid input, 4 cluster or store unreachable.
 
+mod apply;
 mod completion;
 mod connection;
+mod delete;
 mod describe;
 mod explain;
 mod get;
@@ -13,6 +15,7 @@ mod operator;
 mod render;
 mod schema;
 mod selection;
+mod status;
 mod target;
 mod up;
 mod validate;
@@ -32,7 +35,7 @@ pub struct Cli {
 }
 
 /// How a verb ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Done.
     Done = 0,
@@ -67,6 +70,16 @@ enum Verb {
     Validate(validate::ValidateArgs),
     /// Say which rule a request meets, where it goes, and why the others lost.
     Explain(explain::ExplainArgs),
+    /// Store objects in a cluster.
+    Apply(apply::ApplyArgs),
+    /// Show what apply would change; exit code 1 if anything.
+    Diff(apply::SourceArgs),
+    /// Delete objects from a cluster.
+    Delete(delete::DeleteArgs),
+    /// Show how all gateways fare.
+    Status(status::StatusArgs),
+    /// Print the addresses of a gateway.
+    Ip(status::IpArgs),
     /// List objects and their states.
     Get(get::GetArgs),
     /// Show objects with their conditions in words.
@@ -85,6 +98,11 @@ pub fn run() -> ExitCode {
         Verb::Render(args) => render::run(&args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Apply(args) => apply::apply(&args),
+        Verb::Diff(args) => apply::diff(&args),
+        Verb::Delete(args) => delete::delete(&args),
+        Verb::Status(args) => status::status(&args),
+        Verb::Ip(args) => status::ip(&args),
         Verb::Get(args) => get::run(&args),
         Verb::Describe(args) => describe::run(&args),
         Verb::Schema(args) => schema::run(&args),
@@ -109,6 +127,24 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::new(Exit::Failed, format!("{error:#}"))
+    }
+}
+
+impl From<igw_opensvc::Error> for Failure {
+    fn from(error: igw_opensvc::Error) -> Self {
+        use igw_opensvc::Error;
+        let exit = match error {
+            Error::Unreachable { .. }
+            | Error::Timeout { .. }
+            | Error::Lost { .. }
+            | Error::Unauthorized { .. } => Exit::Unreachable,
+            _ => Exit::Failed,
+        };
+        let hint = match exit {
+            Exit::Unreachable => "; name the cluster with --socket or --server, and see that its agent runs",
+            _ => "",
+        };
+        Self::new(exit, format!("{error}{hint}"))
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use igw_crds::snapshot::Snapshot;
 use igw_crds::sync::Envelope;
 
+use super::apply::run;
+use super::connection::ConnectionArgs;
 use super::{Exit, Failure};
+use crate::cluster::reader::ClusterRead;
 use crate::doors::http::fetch;
 use crate::objects::listing::Listing;
 use crate::standalone::offline::Offline;
@@ -23,6 +26,8 @@ pub struct TargetArgs {
     /// Cluster name that completes service names, with --dir
     #[arg(long, value_name = "NAME", env = "CLUSTERNAME", default_value = "default", value_parser = super::up::parse_cluster)]
     cluster: String,
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 // === impl TargetArgs ===
@@ -35,6 +40,9 @@ impl TargetArgs {
     pub fn listing(&self) -> Result<Listing, Failure> {
         if !self.dir.is_empty() {
             return Ok(Offline::load(&self.dir, None, &self.cluster).view().listing());
+        }
+        if let Some(read) = self.cluster_read()? {
+            return Ok(read.view().listing());
         }
         let state = self.state_folder()?;
         let bytes = fetch(&state.join("admin.sock"), "/api/v1/state")
@@ -51,6 +59,9 @@ impl TargetArgs {
         if !self.dir.is_empty() {
             return Ok(Offline::load(&self.dir, None, &self.cluster).compiled.snapshot);
         }
+        if let Some(read) = self.cluster_read()? {
+            return Ok(read.compiled().snapshot);
+        }
         let state = self.state_folder()?;
         let bytes = fetch(&state.join("admin.sock"), "/api/v1/snapshot")
             .or_else(|_| std::fs::read(state.join("snapshot.json")))
@@ -63,7 +74,30 @@ impl TargetArgs {
     /// The admin socket of the proxy that runs, if the target is not a directory.
     #[must_use]
     pub fn proxy_socket(&self) -> Option<PathBuf> {
-        if self.dir.is_empty() { Some(self.state_folder().ok()?.join("proxy/admin.sock")) } else { None }
+        if self.dir.is_empty() && !self.is_cluster() {
+            Some(self.state_folder().ok()?.join("proxy/admin.sock"))
+        } else {
+            None
+        }
+    }
+
+    /// A cluster is meant: it is named, or nothing else is there and the agent of this node is.
+    fn is_cluster(&self) -> bool {
+        if !self.dir.is_empty() || self.state.is_some() {
+            return false;
+        }
+        let runs_up = || default_folder().is_some_and(|state| state.join("admin.sock").exists());
+        self.connection.is_named() || (!runs_up() && ConnectionArgs::has_local_agent())
+    }
+
+    fn cluster_read(&self) -> Result<Option<ClusterRead>, Failure> {
+        if !self.is_cluster() {
+            return Ok(None);
+        }
+        run(async {
+            let client = self.connection.client()?;
+            Ok(Some(ClusterRead::load(&client, None).await?))
+        })
     }
 
     fn state_folder(&self) -> Result<PathBuf, Failure> {

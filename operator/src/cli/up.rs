@@ -95,7 +95,8 @@ pub(super) fn parse_nameserver(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "write an address, or address:port ([address]:port for IPv6)".into())
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+/// A duration as the Gateway API writes it.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     TimeSpan::parse(text).map(|span| Duration::from_millis(span.as_millis()))
 }
 

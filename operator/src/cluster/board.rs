@@ -1,14 +1,14 @@
 //! The board of the operator: the newest snapshot of each gateway, for the proxies that hold its credential.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use igw_crds::sync::SyncRequest;
+use igw_crds::sync::{Hint, SyncRequest};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use crate::doors::http::Caller;
-use crate::doors::sync_server::{Board, Newest, Sealed};
+use crate::doors::sync_server::{Board, Hints, Newest, Sealed};
 
 /// Snapshots by `namespace/name` of gateways. Clones share it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub struct Gateways {
 #[derive(Debug)]
 struct Place {
     newest: watch::Sender<Option<Arc<Sealed>>>,
+    hints: watch::Sender<Vec<Hint>>,
+    /// Names that its back ends are found by.
+    names: BTreeSet<String>,
     /// Digest of the certificate that may read it.
     credential: Option<[u8; 32]>,
 }
@@ -40,14 +43,18 @@ impl Gateways {
     }
 
     /// Puts a snapshot up.
-    pub fn publish(&self, gateway: &str, sealed: Arc<Sealed>) {
-        self.lock().entry(gateway.to_owned()).or_default().newest.send_replace(Some(sealed));
+    pub fn publish(&self, gateway: &str, sealed: Arc<Sealed>, names: BTreeSet<String>) {
+        let mut places = self.lock();
+        let place = places.entry(gateway.to_owned()).or_default();
+        place.names = names;
+        place.newest.send_replace(Some(sealed));
     }
 
-    /// What is up for a gateway.
-    #[must_use]
-    pub fn newest_of(&self, gateway: &str) -> Option<Arc<Sealed>> {
-        self.lock().get(gateway).and_then(|place| place.newest.borrow().clone())
+    /// Tells the proxies that use a name to look it up again now.
+    pub fn hint(&self, fqdn: &str) {
+        for place in self.lock().values().filter(|place| place.names.contains(fqdn)) {
+            place.hints.send_replace(vec![Hint::Resolve { fqdn: fqdn.to_owned() }]);
+        }
     }
 
     /// Takes everything down but these gateways.
@@ -76,6 +83,10 @@ impl Board for Gateways {
         Ok(place.newest.subscribe())
     }
 
+    fn hints(&self, asked: &SyncRequest) -> Option<Hints> {
+        self.lock().get(asked.gateway.as_deref()?).map(|place| place.hints.subscribe())
+    }
+
     fn report(&self, asked: SyncRequest) {
         // The operator reads reports as long as it lives.
         let _ = self.reports.send(asked);
@@ -86,7 +97,12 @@ impl Board for Gateways {
 
 impl Default for Place {
     fn default() -> Self {
-        Self { newest: watch::channel(None).0, credential: None }
+        Self {
+            newest: watch::channel(None).0,
+            hints: watch::channel(Vec::new()).0,
+            names: BTreeSet::new(),
+            credential: None,
+        }
     }
 }
 

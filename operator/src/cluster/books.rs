@@ -96,11 +96,6 @@ impl Book {
         changes
     }
 
-    /// Writes all parts again at the next [`Book::changes`].
-    pub fn rewrite(&mut self) {
-        self.dirty.extend(self.parts.keys().cloned());
-    }
-
     fn place(&self, key: &ObjectKey) -> (String, String) {
         let namespace = if key.kind.is_namespaced() { &*key.namespace } else { SYSTEM };
         (namespace.to_owned(), shard(self.name, key.kind, &key.name))

@@ -15,7 +15,10 @@ use bytes::Bytes;
 use igw_compile::Compiled;
 use igw_crds::objects::ObjectKey;
 use igw_crds::sync::SyncRequest;
-use igw_opensvc::{Error, Event, KeyName, Kind, ObjectItem, ObjectPath, Received, Signal};
+use igw_opensvc::{
+    Availability, Error, Event, InstanceStatus, KeyName, Kind, ObjectItem, ObjectPath, Received,
+    ResourceStatus, Signal,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -125,6 +128,9 @@ pub struct Engine {
     /// Services of others, by name, with the moment since when lists do not have them.
     neighbours: BTreeMap<ObjectPath, Option<Instant>>,
     names: Names,
+    /// State and addresses of others' instances, as events tell them.
+    instances: BTreeMap<(ObjectPath, String), (Availability, Vec<IpAddr>)>,
+    hints: Vec<(Instant, String)>,
     ledger: Ledger,
     ledger_book: Book,
     status_book: Book,
@@ -179,6 +185,8 @@ impl Engine {
             reports: Reports::default(),
             neighbours: BTreeMap::new(),
             names: Names::default(),
+            instances: BTreeMap::new(),
+            hints: Vec::new(),
             ledger: Ledger::new(0),
             ledger_book: Book::new(LEDGER_BOOK),
             status_book: Book::new(STATUS_BOOK),
@@ -277,7 +285,10 @@ impl Engine {
                 }
             }
             (_, Some(path)) => {
-                if matches!(event, Event::InstanceStatusUpdated(_) | Event::InstanceMonitorUpdated(_)) {
+                if let Event::InstanceStatusUpdated(status) = &event {
+                    self.services.touch(&path);
+                    self.hint(&path, node, status, now);
+                } else if matches!(event, Event::InstanceMonitorUpdated(_)) {
                     self.services.touch(&path);
                 } else if is_input(&path) || is_ours(&path) || path.kind() == Kind::Svc {
                     self.services.touch(&path);
@@ -285,6 +296,23 @@ impl Engine {
                 }
             }
             (_, None) => self.next_look = self.next_look.min(now + SETTLE_LIST),
+        }
+    }
+
+    /// An instance started, stopped or moved: who uses its name looks it up now, and once more when names have spread.
+    fn hint(&mut self, path: &ObjectPath, node: Option<String>, status: &InstanceStatus, now: Instant) {
+        let Some(cluster) = self.around.as_ref().map(|around| around.cluster.as_str()) else { return };
+        if path.kind() != Kind::Svc || is_ours(path) {
+            return;
+        }
+        let addresses = status.resources.values().filter_map(ResourceStatus::address).collect();
+        let state = (status.avail.clone(), addresses);
+        let place = (path.clone(), node.unwrap_or_default());
+        if self.instances.get(&place) != Some(&state) {
+            self.instances.insert(place, state);
+            let fqdn = format!("{}.{}.svc.{cluster}", path.name(), path.namespace());
+            self.outlets.gateways.hint(&fqdn);
+            self.hints.push((now + NAMES_SPREAD, fqdn));
         }
     }
 
@@ -404,6 +432,13 @@ impl Engine {
             Verdict::Pending | Verdict::Ours => {}
         }
         self.lead(now);
+        self.hints.retain(|(at, fqdn)| {
+            let is_due = *at <= now;
+            if is_due {
+                self.outlets.gateways.hint(fqdn);
+            }
+            !is_due
+        });
         if self.reports.expire(now) {
             self.statuses_due.get_or_insert(now);
         }
@@ -587,5 +622,7 @@ const SETTLE_LIST: Duration = Duration::from_millis(500);
 const STATUS_SETTLE: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(2);
 const READS_AT_ONCE: usize = 8;
+/// Time for a new name to reach every nameserver.
+const NAMES_SPREAD: Duration = Duration::from_secs(1);
 /// Shorter than the pause after which the term is doubted.
 const HEARTBEAT: Duration = Duration::from_secs(1);

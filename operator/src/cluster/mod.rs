@@ -12,12 +12,15 @@
 pub mod app;
 pub mod board;
 pub mod books;
+pub mod change;
 pub mod credentials;
 pub mod engine;
 pub mod inputs;
 pub mod layout;
 pub mod owned;
+pub mod plan;
 pub mod proxies;
+pub mod reader;
 pub mod runner;
 pub mod service_text;
 pub mod services;

@@ -47,11 +47,6 @@ impl Reports {
         n_before != self.reports.len()
     }
 
-    /// The highest epoch and generation that a proxy of a gateway runs.
-    pub fn highest(&self, gateway: &str) -> Option<(u64, u64)> {
-        self.of(gateway).map(|(_, asked)| (asked.epoch, asked.generation)).max()
-    }
-
     /// Nodes with their reports.
     pub fn of<'r>(&'r self, gateway: &'r str) -> impl Iterator<Item = (&'r str, &'r SyncRequest)> {
         self.reports

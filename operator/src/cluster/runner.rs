@@ -76,7 +76,11 @@ async fn stop_removed(client: &Client, path: &ObjectPath, removed: &[String]) ->
     Ok(())
 }
 
-async fn look_around(client: &Client) -> Result<Around, Error> {
+/// Looks at cluster and nodes.
+///
+/// # Errors
+/// The client's.
+pub async fn look_around(client: &Client) -> Result<Around, Error> {
     let status = client.cluster_status(NO_OBJECTS).await?;
     let summaries = client.node_summaries().await?;
     let lost: Vec<String> = status.cluster.lost_nodes().into_iter().map(ToOwned::to_owned).collect();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use igw_crds::sync::{Envelope, SYNC_PATH, SyncRequest};
+use igw_crds::sync::{Envelope, Hint, SYNC_PATH, SyncRequest};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
@@ -36,6 +36,9 @@ pub struct Sealed {
 /// The newest snapshot for some proxy.
 pub type Newest = watch::Receiver<Option<Arc<Sealed>>>;
 
+/// The newest hints for some proxy: those who ask at the moment get them.
+pub type Hints = watch::Receiver<Vec<Hint>>;
+
 /// Who decides what a proxy gets, and hears how it fares.
 pub trait Board: Send + Sync + 'static {
     /// The snapshots for the proxy that asks.
@@ -43,6 +46,11 @@ pub trait Board: Send + Sync + 'static {
     /// # Errors
     /// Says why it gets none.
     fn newest(&self, asked: &SyncRequest, caller: &Caller) -> Result<Newest, String>;
+
+    /// The hints for the proxy that asks, if there ever are any.
+    fn hints(&self, _asked: &SyncRequest) -> Option<Hints> {
+        None
+    }
 
     /// Takes the report of a proxy that gets snapshots.
     fn report(&self, asked: SyncRequest);
@@ -120,6 +128,10 @@ impl SyncServer {
             Ok(newest) => newest,
             Err(reason) => return answer(StatusCode::FORBIDDEN, "text/plain", format!("{reason}\n")),
         };
+        let mut hints = self.board.hints(&asked);
+        if let Some(hints) = &mut hints {
+            hints.mark_unchanged();
+        }
         self.board.report(asked);
         let seen = newest.borrow_and_update().clone();
         if let Some(sealed) = &seen
@@ -130,29 +142,43 @@ impl SyncServer {
         }
         // What the proxy has refused is offered again only after a pause: it would be refused again.
         let pause = if refused { wait.min(REFUSED_PAUSE) } else { wait };
-        let newer = tokio::time::timeout(
-            pause,
-            newest.wait_for(|newest| {
-                newest.as_ref().is_some_and(|sealed| {
-                    (sealed.epoch, sealed.generation) > runs
-                        && (!refused || seen.as_ref().is_none_or(|seen| seen.checksum != sealed.checksum))
-                })
-            }),
-        )
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .and_then(|newest| newest.clone());
+        let newer = newest.wait_for(|newest| {
+            newest.as_ref().is_some_and(|sealed| {
+                (sealed.epoch, sealed.generation) > runs
+                    && (!refused || seen.as_ref().is_none_or(|seen| seen.checksum != sealed.checksum))
+            })
+        });
+        let hinted = async {
+            let Some(hints) = &mut hints else { return std::future::pending().await };
+            match hints.changed().await {
+                Ok(()) => hints.borrow_and_update().clone(),
+                Err(_) => std::future::pending().await,
+            }
+        };
+        // Arms: a newer snapshot; hints; the time the proxy asked for is over.
+        let newer = tokio::select! {
+            newer = newer => newer.ok().and_then(|newest| newest.clone()),
+            hints = hinted => {
+                let envelope = Envelope::of_hints(hints).and_then(|envelope| serde_json::to_vec(&envelope));
+                return match envelope {
+                    Ok(bytes) => answer(StatusCode::OK, JSON, bytes),
+                    Err(_) => nothing(),
+                };
+            }
+            () = tokio::time::sleep(pause) => None,
+        };
         let offered = newer.or(seen.filter(|seen| refused && (seen.epoch, seen.generation) > runs));
         match offered {
             Some(sealed) => answer(StatusCode::OK, JSON, sealed.bytes.clone()),
-            None => {
-                let mut nothing = Response::new(Full::default());
-                *nothing.status_mut() = StatusCode::NO_CONTENT;
-                nothing
-            }
+            None => nothing(),
         }
     }
+}
+
+fn nothing() -> Response<Full<Bytes>> {
+    let mut nothing = Response::new(Full::default());
+    *nothing.status_mut() = StatusCode::NO_CONTENT;
+    nothing
 }
 
 /// Longest wait of one request.

@@ -77,11 +77,6 @@ impl Ledger {
         self.objects.entry(key).or_insert(entry);
     }
 
-    /// What is remembered.
-    pub fn entries(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
-        self.objects.iter()
-    }
-
     /// Goes above `seen`, an epoch that a proxy has met and this ledger has not.
     pub fn surpass(&mut self, seen: u64, now: Timestamp) {
         self.epoch = self.epoch.max(seen).saturating_add(1).max(clock_epoch(now));

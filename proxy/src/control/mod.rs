@@ -241,6 +241,9 @@ impl Control {
                 self.discovery.hint(fqdn);
             }
         }
+        if !envelope.has_snapshot() {
+            return;
+        }
         let have = (self.tables.epoch, self.tables.generation);
         if (envelope.epoch, envelope.generation) <= have && self.tables.stamp() > 0 {
             warn!(?have, epoch = envelope.epoch, generation = envelope.generation, "stale snapshot refused");

@@ -135,6 +135,10 @@ pub(crate) async fn run(
                 }
                 (is_failing, pause) = (false, FIRST_PAUSE);
                 if let Some(envelope) = answer {
+                    if !envelope.has_snapshot() {
+                        deliver(envelope);
+                        continue;
+                    }
                     let is_news = (envelope.epoch, envelope.generation) > (now.epoch, now.generation);
                     deliver(envelope);
                     if is_news {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use igw_compile::{Deployment, Facts, Members, Status, program, share};
 use igw_crds::objects::gateway_config::Topology;
 use igw_crds::objects::{Kind as ObjectKind, ObjectKey};
+use igw_crds::snapshot::EndpointSource;
 use igw_crds::stored::{pack_snapshot, unpack_snapshot};
 use igw_crds::sync::{Envelope, SyncConfig};
 use igw_opensvc::{Kind, ObjectPath};
@@ -219,7 +220,12 @@ impl Engine {
                         .want(&path, keys.into_iter().map(|(key, value)| (key, value.into())).collect());
                 }
             }
-            self.outlets.gateways.publish(&name, Arc::new(sealed));
+            let sources = part.backends.iter().flat_map(|backend| &backend.sources);
+            let names = sources.filter_map(|source| match source {
+                EndpointSource::Template(template) => Some(template.fqdn.clone()),
+                _ => None,
+            });
+            self.outlets.gateways.publish(&name, Arc::new(sealed), names.collect());
             self.published.insert(name, Published { epoch, generation, checksum: envelope.checksum });
         }
         // One that is not there any more may only be broken: its proxies keep what they have.

@@ -1,0 +1,105 @@
+//! A cluster's objects as a verb sees them: read once, without an operator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use igw_compile::{Compiled, Facts, Members};
+use igw_crds::objects::ObjectKey;
+use igw_opensvc::{Client, Error, Kind, ObjectPath};
+use serde_json::Value;
+
+use super::books::Book;
+use super::inputs::Inputs;
+use super::layout::{LEDGER_BOOK, STATUS, STATUS_BOOK, is_input};
+use super::runner::look_around;
+use crate::objects::gathered::Gathered;
+use crate::objects::ledger::Entry;
+use crate::objects::meaning::{meaning, notices_of};
+use crate::objects::reading::object_name;
+use crate::objects::view::{Record, Shown, View};
+
+/// Everything that the cluster holds of igw.
+pub struct ClusterRead {
+    /// The objects.
+    pub gathered: Gathered,
+    records: BTreeMap<ObjectKey, Record>,
+    statuses: BTreeMap<ObjectKey, Value>,
+    facts: Facts,
+    epoch: u64,
+}
+
+// === impl ClusterRead ===
+
+impl ClusterRead {
+    /// Reads all namespaces, or one.
+    ///
+    /// # Errors
+    /// The client's, of the first call that fails.
+    pub async fn load(client: &Client, namespace: Option<&str>) -> Result<Self, Error> {
+        let around = look_around(client).await?;
+        let of =
+            |namespace: &str| format!("{namespace}/cfg/igw,{namespace}/cfg/igw.*,{namespace}/cfg/{STATUS}");
+        let selector = match namespace {
+            Some(namespace) => format!("{},{}", of(namespace), of("system")),
+            None => of("*"),
+        };
+        let items = client.objects(&selector).await?;
+        let now = Instant::now();
+        let mut inputs = Inputs::default();
+        inputs.list(&items, &around.node, true, now);
+        let mut records = BTreeMap::new();
+        let mut statuses = BTreeMap::new();
+        for item in &items {
+            let values = client.read_keys(&item.path, |_| true).await?;
+            if is_input(&item.path) {
+                inputs.take(&item.path, "read", &values, now);
+                continue;
+            }
+            let namespace = item.path.namespace();
+            let values: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value)).collect();
+            for (key, value) in Book::new(LEDGER_BOOK).read(values.iter().copied(), namespace) {
+                if let Ok(entry) = serde_json::from_value::<Entry>(value) {
+                    let record =
+                        Record { uid: entry.uid, created: entry.created, generation: entry.generation };
+                    records.insert(key, record);
+                }
+            }
+            statuses.extend(Book::new(STATUS_BOOK).read(values.iter().copied(), namespace));
+        }
+        let services = client.paths("*/svc/*").await.unwrap_or_default();
+        let facts = Facts {
+            cluster: around.cluster,
+            nameservers: around.nameservers.iter().map(|address| (*address, 53).into()).collect(),
+            members: Some(Members {
+                services: services.iter().filter(|path| path.kind() == Kind::Svc).map(name_of).collect(),
+                nodes: around.addresses,
+            }),
+        };
+        Ok(Self { gathered: inputs.gather(), records, statuses, facts, epoch: 0 })
+    }
+
+    /// What the objects mean.
+    #[must_use]
+    pub fn compiled(&self) -> Compiled {
+        meaning(&self.gathered, &self.records, &self.facts)
+    }
+
+    /// The objects with the statuses that the operator wrote.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let mut notices = self.gathered.notices.clone();
+        notices.extend(notices_of(&self.compiled(), &self.gathered));
+        let shown = self.gathered.objects.iter().map(|(key, taken)| {
+            let status = self.statuses.get(key).cloned().map(Arc::new);
+            let record = self.records.get(key).cloned();
+            let name = object_name(key).into();
+            Arc::new(Shown::new(taken.object.clone(), name, record, status, taken.source.clone()))
+        });
+        View { epoch: self.epoch, shown: shown.collect(), notices, ..View::default() }
+    }
+}
+
+fn name_of(path: &ObjectPath) -> String {
+    format!("{}/{}", path.namespace(), path.name())
+}
