@@ -97,9 +97,18 @@ fn a_gateway_on_every_node_from_apply_to_purge() -> anyhow::Result<()> {
 fn back_ends_come_go_and_move_without_a_failed_request() -> anyhow::Result<()> {
     let (stage, addresses) = per_node(Delays::none())?;
     let load = Load::start(addresses[0], "web.test", 200, 2, Duration::from_secs(60));
+    let policy = "apiVersion: igw.opensvc.com/v1alpha1
+kind: BackendPolicy
+metadata: {name: web}
+spec:
+  targetRefs: [{group: \"\", kind: Service, name: web}]
+  healthCheck: {active: {tcp: {}, interval: 500ms, timeout: 300ms}, passive: {consecutiveErrors: 5, ejectFor: 2s}}
+";
+    stage.apply("n1", "shop", policy)?;
     let path = "/api/object/path/shop/svc/web";
     for node in ["n3", "n2"] {
         let instance = format!("/api/node/name/{node}/instance/path/shop/svc/web/action");
+        stage.call("n1", "POST", &format!("{instance}/freeze"), "", 200)?;
         stage.call("n1", "POST", &format!("{instance}/stop"), "", 200)?;
         eventually("one instance fewer", PATIENCE, || {
             !stage.cluster.up_on("shop/svc/web").contains(&node.to_owned())

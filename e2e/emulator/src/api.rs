@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::events::Filter;
-use crate::orchestration::{act, start, stop};
+use crate::orchestration::{act, freeze, start, stop};
 use crate::path::Path;
 use crate::shapes;
 use crate::stored::Stored;
@@ -357,6 +357,7 @@ impl Call<'_> {
                         start(self.world, node, path).await;
                     }
                     "stop" => stop(self.world, node, path).await,
+                    "freeze" | "unfreeze" => freeze(self.world, node, path, *verb == "freeze"),
                     _ => {}
                 }
                 json_of(200, &json!({"session_id": "00000000-0000-0000-0000-000000000001"}))

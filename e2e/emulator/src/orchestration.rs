@@ -265,6 +265,12 @@ pub async fn stop(world: &Arc<World>, node: &str, path: &Path) {
     evaluate(world, node, path);
 }
 
+/// Suspends or resumes orchestration of one instance.
+pub fn freeze(world: &Arc<World>, node: &str, path: &Path, is_frozen: bool) {
+    set_status(world, node, path, |status| status.frozen_at = is_frozen.then(Timestamp::now));
+    evaluate(world, node, path);
+}
+
 /// What the daemon of every node does of its own accord.
 pub async fn watch(world: Arc<World>) {
     let mut since_monitor = std::time::Instant::now();
