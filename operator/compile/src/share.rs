@@ -18,7 +18,7 @@ pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
     for attachment in attached {
         part.routes.insert(attachment.route, RouteId(0));
     }
-    number(part.routes.values_mut(), |n| RouteId(n));
+    number(part.routes.values_mut(), RouteId);
     for attachment in gateway.listeners.iter_mut().flat_map(|listener| &mut listener.attachments) {
         attachment.route = part.routes.get(&attachment.route).copied().unwrap_or(attachment.route);
     }
@@ -27,7 +27,7 @@ pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
     for id in routes.iter().flat_map(|route| backends_of(route)) {
         part.backends.insert(id, BackendId(0));
     }
-    number(part.backends.values_mut(), |n| BackendId(n));
+    number(part.backends.values_mut(), BackendId);
     let backends: Vec<&Backend> =
         part.backends.keys().filter_map(|id| whole.backends.get(index(id.0))).collect();
     // The first resolver is the default one, whoever uses it.
@@ -37,7 +37,7 @@ pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
             part.resolvers.insert(template.resolver, ResolverId(0));
         }
     }
-    number(part.resolvers.values_mut(), |n| ResolverId(n));
+    number(part.resolvers.values_mut(), ResolverId);
     made.routes = routes.into_iter().map(|route| part.route(route)).collect();
     made.backends = backends.into_iter().map(|backend| part.backend(backend)).collect();
     made.resolvers = part.resolvers().cloned().collect();
@@ -97,14 +97,14 @@ fn backends_of(route: &Route) -> impl Iterator<Item = BackendId> {
 
 /// A filter that named one would have to be numbered anew too.
 fn names_no_backend(filter: &Filter) -> bool {
-    match filter {
+    matches!(
+        filter,
         Filter::RequestHeaders(_)
-        | Filter::ResponseHeaders(_)
-        | Filter::Redirect(_)
-        | Filter::Rewrite(_)
-        | Filter::Fail { .. } => true,
-        _ => false,
-    }
+            | Filter::ResponseHeaders(_)
+            | Filter::Redirect(_)
+            | Filter::Rewrite(_)
+            | Filter::Fail { .. }
+    )
 }
 
 fn number<'i, I: 'i>(ids: impl Iterator<Item = &'i mut I>, make: impl Fn(u32) -> I) {

@@ -626,3 +626,6 @@ const READS_AT_ONCE: usize = 8;
 const NAMES_SPREAD: Duration = Duration::from_secs(1);
 /// Shorter than the pause after which the term is doubted.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ impl ClusterRead {
     #[must_use]
     pub fn view(&self) -> View {
         let mut notices = self.gathered.notices.clone();
-        notices.extend(notices_of(&self.compiled(), &self.gathered));
+        notices.extend(notices_of(&self.compiled(), &self.gathered, true));
         let shown = self.gathered.objects.iter().map(|(key, taken)| {
             let status = self.statuses.get(key).cloned().map(Arc::new);
             let record = self.records.get(key).cloned();

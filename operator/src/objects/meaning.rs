@@ -45,14 +45,16 @@ pub fn statuses(compiled: &Compiled, report: &Report) -> Vec<(ObjectKey, Arc<Sta
 
 /// The warnings of a compilation, with their places, and the routes that no gateway can have a status for.
 #[must_use]
-pub fn notices_of(compiled: &Compiled, gathered: &Gathered) -> Vec<Notice> {
+pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) -> Vec<Notice> {
     let warnings = compiled.warnings.iter().map(|warning| {
         let taken = gathered.objects.get(&warning.object);
         notice(&warning.object, taken, warning.field.clone(), warning.message.clone())
     });
     let mut notices: Vec<_> = warnings.collect();
     for (key, taken) in &gathered.objects {
-        if let Spec::GatewayConfig(spec) = &taken.object.spec {
+        if let Spec::GatewayConfig(spec) = &taken.object.spec
+            && !is_cluster
+        {
             notices.extend(
                 idle_fields(key, spec).map(|(field, message)| notice(key, Some(taken), field, message)),
             );

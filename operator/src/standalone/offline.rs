@@ -48,7 +48,7 @@ impl Offline {
     pub fn view(&self) -> View {
         let mut statuses: BTreeMap<_, _> = statuses(&self.compiled, &Report::default()).into_iter().collect();
         let mut notices = self.gathered.notices.clone();
-        notices.extend(notices_of(&self.compiled, &self.gathered));
+        notices.extend(notices_of(&self.compiled, &self.gathered, false));
         let shown = self.gathered.objects.iter().map(|(key, taken)| {
             let status =
                 statuses.remove(key).and_then(|status| serde_json::to_value(&*status).ok()).map(Arc::new);

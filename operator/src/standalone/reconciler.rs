@@ -337,7 +337,7 @@ impl Reconciler {
     fn notices(&self) -> Vec<Notice> {
         let mut notices = self.gathered.notices.clone();
         if let Some(compiled) = &self.compiled {
-            notices.extend(notices_of(compiled, &self.gathered));
+            notices.extend(notices_of(compiled, &self.gathered, false));
         }
         if let Some(refused) = self.report.as_ref().and_then(|report| report.report.refused.as_ref()) {
             notices.push(Notice {

@@ -469,7 +469,7 @@ impl Engine {
     fn notices(&self) -> Vec<Notice> {
         let mut notices = self.gathered.notices.clone();
         if let Some(compiled) = &self.compiled {
-            notices.extend(notices_of(compiled, &self.gathered));
+            notices.extend(notices_of(compiled, &self.gathered, true));
         }
         notices.extend(self.owned.failures().map(|(path, failure)| Notice {
             file: path.to_string(),
