@@ -73,7 +73,7 @@ pub enum Call {
     List,
     /// List the names of all objects.
     Names,
-    /// Read the keys of an input, of which this checksum was announced.
+    /// Read the keys of an input, of which this version was announced.
     Read(ObjectPath, String),
     /// A step of an object that is the operator's.
     Owned(ObjectPath, owned::Step),
@@ -150,6 +150,8 @@ pub struct Engine {
     superseded: Option<String>,
     under_way: BTreeSet<ObjectPath>,
     is_listing: u8,
+    /// One of the lists under way failed.
+    has_list_failed: bool,
     is_looking: bool,
     next_list: Instant,
     next_look: Instant,
@@ -205,6 +207,7 @@ impl Engine {
             superseded: None,
             under_way: BTreeSet::new(),
             is_listing: 0,
+            has_list_failed: false,
             is_looking: false,
             next_list: now,
             next_look: now,
@@ -267,9 +270,9 @@ impl Engine {
         match (&event, path) {
             (Event::InstanceConfigUpdated(settings), Some(path)) if is_here => {
                 if is_input(&path) && self.is_served(path.namespace()) {
-                    self.inputs.announce(&path, &settings.csum);
+                    self.inputs.announce(&path, &layout::version(settings));
                 } else if is_ours(&path) && path.kind().holds_keys() {
-                    self.owned.announce(&path, &settings.csum);
+                    self.owned.announce(&path, &layout::version(settings));
                 } else if path.kind() == Kind::Svc && self.neighbours.insert(path.clone(), None).is_none() {
                     self.decide_soon(now);
                 }
@@ -279,7 +282,7 @@ impl Engine {
                 // Our node will say so itself; should that event be lost, a list finds it.
                 if is_input(&path)
                     && self.is_served(path.namespace())
-                    && !self.inputs.knows(&path, &settings.csum)
+                    && !self.inputs.knows(&path, &layout::version(settings))
                 {
                     self.next_list = self.next_list.min(now + PEER_GRACE);
                 }
@@ -358,12 +361,13 @@ impl Engine {
             (Call::Names, Ok(Answer::Names(names))) => self.named(names, now),
             (Call::List | Call::Names, answer) => {
                 self.is_listing = self.is_listing.saturating_sub(1);
-                self.next_list = now + RETRY;
+                self.has_list_failed = true;
+                self.schedule_list(now);
                 self.complain(call, answer.err());
             }
-            (Call::Read(path, csum), Ok(Answer::Keys(values))) => {
+            (Call::Read(path, version), Ok(Answer::Keys(values))) => {
                 self.under_way.remove(path);
-                if self.inputs.take(path, csum, &values, now) {
+                if self.inputs.take(path, version, &values, now) {
                     self.decide_soon(now);
                 }
             }
@@ -413,11 +417,12 @@ impl Engine {
         }
         if self.is_listing == 0 && self.next_list <= now {
             self.is_listing = 2;
+            self.has_list_failed = false;
             calls.extend([Call::List, Call::Names]);
         }
-        for (path, csum) in self.inputs.due(now) {
+        for (path, version) in self.inputs.due(now) {
             if self.under_way.len() < READS_AT_ONCE && self.under_way.insert(path.clone()) {
-                calls.push(Call::Read(path, csum));
+                calls.push(Call::Read(path, version));
             }
         }
         match self.term.follow(&mut self.owned, now, wall) {
@@ -541,7 +546,9 @@ impl Engine {
 
     fn schedule_list(&mut self, now: Instant) {
         let has_absent = self.inputs.has_absent() || self.neighbours.values().any(Option::is_some);
-        let pause = if !self.is_leading {
+        let pause = if self.has_list_failed {
+            RETRY
+        } else if !self.is_leading {
             STARTING_LIST
         } else if has_absent {
             LIST_GRACE + Duration::from_millis(100)

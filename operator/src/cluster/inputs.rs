@@ -19,7 +19,7 @@ use igw_crds::yaml::Cache;
 use igw_opensvc::{KeyName, ObjectItem, ObjectPath};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::layout::{SYSTEM, is_input};
+use super::layout::{SYSTEM, is_input, version};
 use crate::objects::gathered::Gathered;
 use crate::objects::listing::{Notice, Severity};
 use crate::objects::reading::{Good, Reading, object_name, read_of};
@@ -35,11 +35,11 @@ pub struct Inputs {
 /// One `cfg`.
 #[derive(Debug, Default)]
 struct Input {
-    /// Checksum of what was read last.
-    csum: String,
-    /// Checksum that was announced; differs from `csum` while a read is due.
+    /// Version of what was read last.
+    version: String,
+    /// Version that was announced; differs from the one before while a read is due.
     announced: String,
-    /// Read again although the checksum is the same: keys wait for their proof.
+    /// Read again although the version is the same: keys wait for their proof.
     confirm_at: Option<Instant>,
     /// Was read at least once.
     is_read: bool,
@@ -79,8 +79,8 @@ impl Inputs {
             let input = self.objects.entry(item.path.clone()).or_default();
             input.absent_since = None;
             input.divergent = item.divergent_nodes().into_iter().map(ToOwned::to_owned).collect();
-            if let Some(csum) = csum_of(item, node) {
-                input.announced = csum.to_owned();
+            if let Some(version) = version_of(item, node) {
+                input.announced = version;
             }
         }
         if !is_complete {
@@ -115,10 +115,10 @@ impl Inputs {
         self.objects.values_mut().for_each(|input| input.absent_since = None);
     }
 
-    /// Takes the checksum that an event tells.
-    pub fn announce(&mut self, path: &ObjectPath, csum: &str) {
+    /// Takes the version that an event tells.
+    pub fn announce(&mut self, path: &ObjectPath, version: &str) {
         if is_input(path) {
-            csum.clone_into(&mut self.objects.entry(path.clone()).or_default().announced);
+            version.clone_into(&mut self.objects.entry(path.clone()).or_default().announced);
         }
     }
 
@@ -129,7 +129,7 @@ impl Inputs {
             if input.not_before.is_some_and(|at| at > now) {
                 return false;
             }
-            (input.announced != input.csum && !input.announced.is_empty())
+            (input.announced != input.version && !input.announced.is_empty())
                 || input.confirm_at.is_some_and(|at| at <= now)
         };
         let mut by_namespace: BTreeMap<&str, Vec<(&ObjectPath, &Input)>> = BTreeMap::new();
@@ -152,11 +152,17 @@ impl Inputs {
             .min()
     }
 
-    /// Takes the keys of an object as they were after `csum` was announced. True if something is different.
-    pub fn take(&mut self, path: &ObjectPath, csum: &str, values: &[(KeyName, Bytes)], now: Instant) -> bool {
+    /// Takes the keys of an object as they were after `version` was announced. True if something is different.
+    pub fn take(
+        &mut self,
+        path: &ObjectPath,
+        version: &str,
+        values: &[(KeyName, Bytes)],
+        now: Instant,
+    ) -> bool {
         let Some(input) = self.objects.get_mut(path) else { return false };
         let mut changed = !input.is_read || input.failure.take().is_some();
-        csum.clone_into(&mut input.csum);
+        version.clone_into(&mut input.version);
         input.is_read = true;
         input.n_failures = 0;
         input.not_before = None;
@@ -197,10 +203,10 @@ impl Inputs {
         }
     }
 
-    /// Whether this checksum of an object was announced or read.
+    /// Whether this version of an object was announced or read.
     #[must_use]
-    pub fn knows(&self, path: &ObjectPath, csum: &str) -> bool {
-        self.objects.get(path).is_some_and(|input| input.csum == csum || input.announced == csum)
+    pub fn knows(&self, path: &ObjectPath, version: &str) -> bool {
+        self.objects.get(path).is_some_and(|input| input.version == version || input.announced == version)
     }
 
     /// Gives last good versions back to documents that were broken already when this operator started.
@@ -386,14 +392,14 @@ fn place(path: &ObjectPath, key: &str) -> String {
     format!("{path}:{key}")
 }
 
-/// The checksum that the answering node has; without an instance there the newest one.
-fn csum_of<'i>(item: &'i ObjectItem, node: &str) -> Option<&'i str> {
+/// The version that the answering node has; without an instance there the newest one.
+fn version_of(item: &ObjectItem, node: &str) -> Option<String> {
     let own = item.instances.get(node).and_then(|instance| instance.settings.as_ref());
     let newest = || {
         let all = item.instances.values().filter_map(|instance| instance.settings.as_ref());
         all.max_by_key(|settings| settings.updated_at)
     };
-    own.or_else(newest).map(|settings| settings.csum.as_str())
+    own.or_else(newest).map(version)
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

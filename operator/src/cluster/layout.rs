@@ -4,7 +4,7 @@
 //! `igw-<anything>` is its own.
 
 use igw_crds::objects::{Kind, ObjectKey};
-use igw_opensvc::{Kind as StoreKind, ObjectPath};
+use igw_opensvc::{InstanceSettings, Kind as StoreKind, ObjectPath};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -54,6 +54,12 @@ pub fn object_key(key: &ObjectKey) -> String {
 pub fn shard(book: &str, kind: Kind, name: &str) -> String {
     let shard = xxh3_64(name.as_bytes()) % SHARDS;
     format!("{book}/{}/{shard:x}", kind.singular())
+}
+
+/// What changes with every write to an object: its checksum alone comes back when an earlier content does.
+#[must_use]
+pub fn version(settings: &InstanceSettings) -> String {
+    format!("{} {}", settings.csum, settings.updated_at)
 }
 
 /// Whether `igw apply` may use this as the name of a key.

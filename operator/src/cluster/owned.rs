@@ -11,7 +11,7 @@ use bytes::Bytes;
 use igw_opensvc::{Error, KeyChange, KeyName, ObjectItem, ObjectPath};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::layout::is_ours;
+use super::layout::{is_ours, version};
 
 /// The operator's `cfg` and `sec` objects.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ struct Object {
     actual: Option<BTreeMap<String, u128>>,
     /// Values as read, for those who need them at the start.
     values: BTreeMap<String, Bytes>,
-    csum: String,
+    version: String,
     /// Keys that were written and not read back yet.
     unconfirmed: BTreeSet<String>,
     confirm_at: Option<Instant>,
@@ -129,7 +129,7 @@ impl Owned {
             let own = item.instances.get(node).and_then(|instance| instance.settings.as_ref());
             let is_divergent = !item.divergent_nodes().is_empty();
             if let Some(settings) = own {
-                object.announce(&settings.csum);
+                object.announce(&version(settings));
             }
             if is_divergent && object.unconfirmed.is_empty() {
                 // Any write heals it: what one key holds is written again.
@@ -144,7 +144,7 @@ impl Owned {
             if !seen.contains(path) && (is_complete || object.exists.is_none()) && !object.is_busy {
                 object.exists = Some(false);
                 object.actual = None;
-                object.csum.clear();
+                object.version.clear();
             }
         }
         self.objects.retain(|_, object| {
@@ -154,11 +154,11 @@ impl Owned {
         });
     }
 
-    /// Takes the checksum that an event tells.
-    pub fn announce(&mut self, path: &ObjectPath, csum: &str) {
+    /// Takes the version that an event tells.
+    pub fn announce(&mut self, path: &ObjectPath, version: &str) {
         if let Some(object) = self.objects.get_mut(path) {
             object.exists = Some(true);
-            object.announce(csum);
+            object.announce(version);
         }
     }
 
@@ -326,12 +326,12 @@ impl Owned {
 // === impl Object ===
 
 impl Object {
-    fn announce(&mut self, csum: &str) {
-        if self.csum == csum {
+    fn announce(&mut self, version: &str) {
+        if self.version == version {
             return;
         }
-        csum.clone_into(&mut self.csum);
-        // After a write of ours the checksum changes, and the write is read back anyhow.
+        version.clone_into(&mut self.version);
+        // After a write of ours the version changes, and the write is read back anyhow.
         if self.unconfirmed.is_empty() && !self.is_busy {
             self.actual = None;
         }
@@ -384,7 +384,7 @@ impl Default for Object {
             exists: None,
             actual: None,
             values: BTreeMap::new(),
-            csum: String::new(),
+            version: String::new(),
             unconfirmed: BTreeSet::new(),
             confirm_at: None,
             not_before: None,

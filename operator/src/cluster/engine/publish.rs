@@ -64,7 +64,6 @@ impl Engine {
         self.publish_snapshots();
         self.want_services();
         self.remove_orphans();
-        self.write_books();
         self.log_notices();
         self.count_objects();
         let result = if self.gathered.broken.is_empty() { "changed" } else { "invalid" };
@@ -352,6 +351,7 @@ impl Engine {
         }
     }
 
+    /// Writes what is different in the books: ages with the statuses that follow them, one write for both.
     fn write_books(&mut self) {
         let mut changes = self.ledger_book.changes();
         changes.extend(self.kept_book.changes());
