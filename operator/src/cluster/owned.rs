@@ -286,6 +286,12 @@ impl Owned {
         object.not_before = Some(now + pause);
     }
 
+    /// Whether a list or an event has told of an object, or of its absence.
+    #[must_use]
+    pub fn is_listed(&self, path: &ObjectPath) -> bool {
+        self.objects.get(path).is_some_and(|object| object.exists.is_some())
+    }
+
     /// Whether an object is read, or known not to be.
     #[must_use]
     pub fn is_known(&self, path: &ObjectPath) -> bool {

@@ -60,16 +60,16 @@ impl Engine {
         let facts = self.facts();
         let compiled = meaning(&self.gathered, &self.records, &facts);
         self.compiled = Some(compiled);
-        self.keep_authority();
+        self.keep_authority(now);
         self.publish_snapshots();
-        self.want_services();
+        self.want_services(now);
         self.remove_orphans();
         self.log_notices();
         self.count_objects();
         let result = if self.gathered.broken.is_empty() { "changed" } else { "invalid" };
         self.outlets.metrics.reconciled(result, started.elapsed());
-        self.statuses_due =
-            Some(now + if self.is_every_proxy_current() { STATUS_SETTLE } else { STATUS_PATIENCE });
+        let patience = if self.is_every_proxy_current() { STATUS_SETTLE } else { STATUS_PATIENCE };
+        self.statuses_due.get_or_insert(now + patience);
     }
 
     /// Reads the books of namespaces that are new; false while some cannot be read yet.
@@ -79,10 +79,8 @@ impl Engine {
         for namespace in namespaces.difference(&self.recalled.clone()) {
             let Some(path) = Self::status_path(namespace) else { continue };
             if !self.owned.is_known(&path) {
-                self.owned.watch(&path);
                 self.owned.space(&path, STATUS_SPACING);
-                self.next_list = self.next_list.min(now);
-                self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
+                self.ask_for(&path, now);
                 return false;
             }
             for (key, value) in self.ledger_book.read(self.owned.values(&path), namespace) {
@@ -97,6 +95,15 @@ impl Engine {
             self.recalled.insert(namespace.clone());
         }
         true
+    }
+
+    /// Asks for what an own object holds, and decides again when that may be known.
+    fn ask_for(&mut self, path: &ObjectPath, now: Instant) {
+        self.owned.watch(path);
+        if !self.owned.is_listed(path) {
+            self.next_list = self.next_list.min(now);
+        }
+        self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
     }
 
     fn keep_records(&mut self, wall: Timestamp) {
@@ -151,16 +158,13 @@ impl Engine {
     }
 
     /// Reads the authority of the sync door, or makes it.
-    fn keep_authority(&mut self) {
+    fn keep_authority(&mut self, now: Instant) {
         let Some(path) = layout::path(SYSTEM, Kind::Sec, INPUT) else { return };
         if self.authority.is_some() {
             return;
         }
         if !self.owned.is_known(&path) {
-            self.owned.watch(&path);
-            let at = Instant::now();
-            self.decide_soon(at);
-            return;
+            return self.ask_for(&path, now);
         }
         let authority = match Authority::read(|name| self.owned.value(&path, name)) {
             Some(found) => found,
@@ -233,7 +237,7 @@ impl Engine {
     }
 
     /// Says what the service and the credential of each gateway should be.
-    fn want_services(&mut self) {
+    fn want_services(&mut self, now: Instant) {
         let Some(compiled) = &self.compiled else { return };
         let deployments = compiled.deployments.clone();
         for deployment in &deployments {
@@ -246,18 +250,15 @@ impl Engine {
                 self.services.want(&service, service_text::sections(deployment, &self.settings.places));
             }
             if let Some(path) = layout::path(namespace, Kind::Sec, &object) {
-                self.want_credential(&path, &format!("{namespace}/{name}"), deployment);
+                self.want_credential(&path, &format!("{namespace}/{name}"), deployment, now);
             }
         }
     }
 
-    fn want_credential(&mut self, path: &ObjectPath, gateway: &str, deployment: &Deployment) {
+    fn want_credential(&mut self, path: &ObjectPath, gateway: &str, deployment: &Deployment, now: Instant) {
         let (Some(authority), Some(around)) = (&self.authority, &self.around) else { return };
         if !self.owned.is_known(path) {
-            self.owned.watch(path);
-            let now = Instant::now();
-            self.decide_soon(now);
-            return;
+            return self.ask_for(path, now);
         }
         let text = |key: &str| self.owned.value(path, key).and_then(|value| std::str::from_utf8(value).ok());
         let is_ours = text(AUTHORITY) == Some(authority.certificate());
