@@ -217,6 +217,12 @@ pub fn get(address: SocketAddr, host: &str, path: &str) -> anyhow::Result<Answer
     Connection::open(address)?.get(host, path)
 }
 
+/// Whether a gateway answers a host with 200 at an address.
+#[must_use]
+pub fn answers(address: SocketAddr, host: &str) -> bool {
+    get(address, host, "/").is_ok_and(|answer| answer.status == 200)
+}
+
 /// Waits until `check` holds, at most `limit`; returns how long it took.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use igw_emulator::{Cluster, Delays, Spec};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::client::eventually;
+use crate::client::{answers, eventually};
 use crate::process::{binary, signal};
 
 /// The stage. Dropping it ends everything.
@@ -64,6 +64,26 @@ impl Stage {
             scratch,
             _runtime: runtime,
         })
+    }
+
+    /// A cluster with gateway `public` on every node, service `web` of namespace `shop` behind it at host `web.test`, and
+    /// traffic that works; the addresses of the gateway.
+    ///
+    /// # Errors
+    /// Fails if it does not serve in time.
+    pub fn serving(delays: Delays) -> anyhow::Result<(Self, Vec<SocketAddr>)> {
+        let mut stage = Self::new(delays)?;
+        stage.start_operator("n1", &[])?;
+        stage.deploy("shop", "web", "flex", 7, 9001)?;
+        stage.apply("n1", "system", &node_addresses())?;
+        let objects =
+            gateway("public", "igw-per-node", 8088, "") + &route("web", "public", "web.test", "web", 9001);
+        stage.apply("n1", "shop", &objects)?;
+        let addresses: Vec<SocketAddr> =
+            stage.cluster.nodes().iter().map(|node| (stage.cluster.address(node), 8088).into()).collect();
+        let serves = || addresses.iter().all(|address| answers(*address, "web.test"));
+        eventually("every node serves", PATIENCE * 4, serves).with_context(|| stage.logs())?;
+        Ok((stage, addresses))
     }
 
     /// Does something with the cluster that starts tasks.
@@ -233,7 +253,7 @@ impl Stage {
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let mut answer = String::new();

@@ -4,46 +4,21 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use igw_e2e::client::{eventually, get};
+use igw_e2e::client::{answers, eventually, get};
 use igw_e2e::load::Load;
 use igw_e2e::stage::{Stage, gateway, node_addresses, route};
 use igw_emulator::Delays;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether a gateway answers a host with 200 at an address.
-fn answers(address: SocketAddr, host: &str) -> bool {
-    get(address, host, "/").is_ok_and(|answer| answer.status == 200)
-}
-
 fn origin_of(address: SocketAddr, host: &str) -> Option<String> {
     let answer = get(address, host, "/").ok().filter(|answer| answer.status == 200)?;
     answer.report().ok()?["origin"].as_str().map(ToOwned::to_owned)
 }
 
-/// A cluster with a gateway on every node, a service behind it, and traffic that works.
-fn per_node(delays: Delays) -> anyhow::Result<(Stage, Vec<SocketAddr>)> {
-    let mut stage = Stage::new(delays)?;
-    stage.start_operator("n1", &[])?;
-    stage.deploy("shop", "web", "flex", 7, 9001)?;
-    stage.apply("n1", "system", &node_addresses())?;
-    stage.apply(
-        "n1",
-        "shop",
-        &(gateway("public", "igw-per-node", 8088, "") + &route("web", "public", "web.test", "web", 9001)),
-    )?;
-    let addresses: Vec<SocketAddr> =
-        stage.cluster.nodes().iter().map(|node| (stage.cluster.address(node), 8088).into()).collect();
-    eventually("every node serves", PATIENCE, || {
-        addresses.iter().all(|address| answers(*address, "web.test"))
-    })
-    .with_context(|| stage.logs())?;
-    Ok((stage, addresses))
-}
-
 #[test]
 fn a_gateway_on_every_node_from_apply_to_purge() -> anyhow::Result<()> {
-    let (stage, addresses) = per_node(Delays::none())?;
+    let (stage, addresses) = Stage::serving(Delays::none())?;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..30 {
         seen.extend(origin_of(addresses[0], "web.test"));
@@ -95,7 +70,7 @@ fn a_gateway_on_every_node_from_apply_to_purge() -> anyhow::Result<()> {
 
 #[test]
 fn back_ends_come_go_and_move_without_a_failed_request() -> anyhow::Result<()> {
-    let (stage, addresses) = per_node(Delays::none())?;
+    let (stage, addresses) = Stage::serving(Delays::none())?;
     let load = Load::start(addresses[0], "web.test", 200, 2, Duration::from_secs(60));
     let policy = "apiVersion: igw.opensvc.com/v1alpha1
 kind: BackendPolicy
@@ -182,7 +157,7 @@ spec:
 
 #[test]
 fn a_daemon_that_is_down_costs_no_request_and_no_storm() -> anyhow::Result<()> {
-    let (stage, addresses) = per_node(Delays::none())?;
+    let (stage, addresses) = Stage::serving(Delays::none())?;
     let load = Load::start(addresses[2], "web.test", 100, 2, Duration::from_secs(60));
     let n_before = stage.cluster.n_requests("n1");
     stage.cluster.kill_daemon("n1");
@@ -200,7 +175,7 @@ fn a_daemon_that_is_down_costs_no_request_and_no_storm() -> anyhow::Result<()> {
 
 #[test]
 fn a_second_operator_takes_over_and_the_first_stands_down() -> anyhow::Result<()> {
-    let (mut stage, addresses) = per_node(Delays::none())?;
+    let (mut stage, addresses) = Stage::serving(Delays::none())?;
     let mut second =
         stage.command("n2", &["operator", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])?;
     let mut second =
@@ -218,7 +193,7 @@ fn a_second_operator_takes_over_and_the_first_stands_down() -> anyhow::Result<()
 
 #[test]
 fn an_operator_that_was_killed_goes_on_with_ages_and_identities() -> anyhow::Result<()> {
-    let (mut stage, addresses) = per_node(Delays::none())?;
+    let (mut stage, addresses) = Stage::serving(Delays::none())?;
     let identity = |stage: &Stage| -> anyhow::Result<(String, String)> {
         let done = stage.igw("n1", &["get", "httproute/web", "-n", "shop", "-o", "json"])?;
         let object: serde_json::Value = serde_json::from_slice(&done.stdout)?;

@@ -7,38 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use igw_e2e::client::{eventually, get};
+use igw_e2e::client::{answers, eventually, get};
 use igw_e2e::load::Load;
-use igw_e2e::stage::{Stage, gateway, node_addresses, route};
+use igw_e2e::stage::{Stage, route};
 use igw_emulator::Delays;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn answers(address: SocketAddr, host: &str) -> bool {
-    get(address, host, "/").is_ok_and(|answer| answer.status == 200)
-}
-
-fn per_node(delays: Delays) -> anyhow::Result<(Stage, Vec<SocketAddr>)> {
-    let mut stage = Stage::new(delays)?;
-    stage.start_operator("n1", &[])?;
-    stage.deploy("shop", "web", "flex", 7, 9001)?;
-    stage.apply("n1", "system", &node_addresses())?;
-    stage.apply(
-        "n1",
-        "shop",
-        &(gateway("public", "igw-per-node", 8088, "") + &route("web", "public", "web.test", "web", 9001)),
-    )?;
-    let addresses: Vec<SocketAddr> =
-        stage.cluster.nodes().iter().map(|node| (stage.cluster.address(node), 8088).into()).collect();
-    eventually("every node serves", PATIENCE, || {
-        addresses.iter().all(|address| answers(*address, "web.test"))
-    })
-    .with_context(|| stage.logs())?;
-    Ok((stage, addresses))
 }
 
 /// Writes a key as `igw apply` does, without waiting for more than its acceptance.
@@ -49,7 +26,7 @@ fn put(stage: &Stage, node: &str, key: &str, text: &str) -> anyhow::Result<()> {
 
 #[test]
 fn an_edit_reaches_all_nodes_within_its_time() -> anyhow::Result<()> {
-    let (stage, addresses) = per_node(Delays::verified())?;
+    let (stage, addresses) = Stage::serving(Delays::verified())?;
     let mut times = Vec::new();
     for n in 0..number("IGW_EDITS", 12) {
         let host = format!("edit{n}.test");
@@ -73,7 +50,7 @@ fn an_edit_reaches_all_nodes_within_its_time() -> anyhow::Result<()> {
 
 #[test]
 fn slow_replication_costs_its_time_and_no_more() -> anyhow::Result<()> {
-    let (stage, addresses) = per_node(Delays::verified())?;
+    let (stage, addresses) = Stage::serving(Delays::verified())?;
     let slow = Duration::from_secs(2);
     stage.cluster.set_delays(Delays { relay: (slow, slow), ..Delays::verified() });
     let begun = Instant::now();
@@ -92,7 +69,7 @@ fn slow_replication_costs_its_time_and_no_more() -> anyhow::Result<()> {
 #[test]
 fn kills_lose_nothing_that_was_acknowledged() -> anyhow::Result<()> {
     let n_kills = number("IGW_KILLS", 8);
-    let (mut stage, addresses) = per_node(Delays::none())?;
+    let (mut stage, addresses) = Stage::serving(Delays::none())?;
     let load = Load::start(addresses[0], "web.test", 100, 2, Duration::from_secs(3_600));
     let is_over = Arc::new(AtomicBool::new(false));
     // What each writer knows of its own objects: values that the last acknowledged or a later write may have left.
@@ -209,7 +186,7 @@ fn kills_lose_nothing_that_was_acknowledged() -> anyhow::Result<()> {
 #[test]
 fn one_change_among_many_costs_little() -> anyhow::Result<()> {
     let n_routes = number("IGW_ROUTES", 1_000);
-    let (stage, addresses) = per_node(Delays::none())?;
+    let (stage, addresses) = Stage::serving(Delays::none())?;
     for namespace in 0..50 {
         let path = format!("/api/object/path/ns{namespace}/cfg/igw");
         stage.call("n1", "POST", &format!("{path}/config/file"), "", 204)?;
@@ -261,7 +238,7 @@ fn one_change_among_many_costs_little() -> anyhow::Result<()> {
 
 #[test]
 fn prometheus_takes_the_metrics_of_both() -> anyhow::Result<()> {
-    let (stage, addresses) = per_node(Delays::none())?;
+    let (stage, addresses) = Stage::serving(Delays::none())?;
     for _ in 0..20 {
         ensure!(answers(addresses[0], "web.test"));
     }
@@ -310,7 +287,7 @@ fn prometheus_takes_the_metrics_of_both() -> anyhow::Result<()> {
     let done = eventually("both are scraped", PATIENCE, || value(up).is_some_and(|(_, n)| n == "2"))
         .and_then(|_| {
             eventually("requests by route have a rate", PATIENCE, || {
-                answers(addresses[0], "web.test");
+                let _ = answers(addresses[0], "web.test");
                 value(query).is_some_and(|(route, rate)| {
                     route.contains("web") && rate.parse::<f64>().is_ok_and(|rate| rate > 0.0)
                 })

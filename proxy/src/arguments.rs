@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshot: Option<PathBuf>,
     /// Gateway to serve, `namespace/name`; all of the snapshot when absent
-    #[arg(long, value_name = "NS/NAME")]
+    #[arg(long, value_name = "NS/NAME", env = "IGW_GATEWAY")]
     pub(crate) gateway: Option<String>,
     /// Folder for the last known good snapshot, endpoints and sockets
     #[arg(long, value_name = "DIR")]

@@ -31,6 +31,7 @@ struct Call<'c> {
     method: Method,
     query: Vec<(String, String)>,
     body: Bytes,
+    is_json: bool,
 }
 
 /// Answers a request to a node.
@@ -54,11 +55,13 @@ pub async fn answer(
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
+    let kind = request.headers().get("content-type").and_then(|value| value.to_str().ok());
+    let is_json = kind.is_some_and(|kind| kind.starts_with("application/json"));
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     if let Some(status) = failure {
         return Ok(problem(status, "emulated failure", "it was asked for"));
     }
-    let call = Call { world: &world, node: &node, method, query, body };
+    let call = Call { world: &world, node: &node, method, query, body, is_json };
     let parts: Vec<String> = path.trim_matches('/').split('/').map(decode).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     Ok(call.route(&parts).await)
@@ -103,7 +106,7 @@ impl Call<'_> {
                 .collect()
         };
         if names.is_empty() && !selector.contains(['*', '?', ',']) {
-            return problem(500, "expand selection", &format!("expand selection {selector}: not found"));
+            return problem(500, "Server error", "expand selection");
         }
         json_of(200, &json!(names))
     }
@@ -135,6 +138,10 @@ impl Call<'_> {
             ("GET", []) => problem(404, "", ""),
             (_, ["config", "file"]) => self.file(path, is_known).await,
             ("GET", ["config"]) => self.keywords(path),
+            ("PATCH", ["config"]) if !is_known => {
+                problem(404, "Not found", &format!("object not found: {path}"))
+            }
+            ("PATCH", ["config"]) => self.set_keywords(path).await,
             (_, ["data", ..]) => self.data(path, &rest[1..], is_known).await,
             ("POST", ["action", verb]) => {
                 if !is_known {
@@ -180,7 +187,9 @@ impl Call<'_> {
             self.world.lock().nodes.get(self.node).is_some_and(|node| node.files.contains_key(path));
         match self.method.as_str() {
             "POST" if is_there => return problem(409, "Conflict", &format!("{path} already exists")),
-            "PUT" if !is_known => return problem(404, "Not found", &format!("object not found: {path}")),
+            "PUT" if !is_known => {
+                return problem(404, "Not found", "Use the POST method instead of PUT to create the object");
+            }
             "POST" | "PUT" => {}
             _ => return json_of(405, &json!({"message": "Method Not Allowed"})),
         }
@@ -229,10 +238,16 @@ impl Call<'_> {
         };
         let stored = stored.unwrap_or_default();
         if let Some(damage) = &stored.damage {
-            return problem(500, "NewConfig", &format!("load config sources error: {damage}"));
+            return problem(500, "NewDataStore", &format!("load config sources error: {damage}"));
         }
         let name = self.param("name").unwrap_or_default();
+        if rest == ["key"] && self.param("name").is_none() {
+            let message = "Invalid format for parameter name: query parameter 'name' is required";
+            return json_of(400, &json!({"message": message}));
+        }
         match (self.method.as_str(), rest) {
+            ("GET", ["key"]) if name.is_empty() => problem(400, "DecodeKey", "key name is empty"),
+            ("POST", ["key"]) if name.is_empty() => problem(400, "AddKey", ": key name is empty"),
             ("GET", ["keys"]) => {
                 let item = |(name, size): (String, usize)| json!({"object": path.to_string(), "node": self.node, "name": name, "size": size});
                 json_of(
@@ -249,7 +264,9 @@ impl Call<'_> {
                 for (_, name) in self.query.iter().filter(|(parameter, _)| parameter == "name") {
                     match stored.value(name) {
                         Some(value) => values.push(json!({"name": name, "bytes": STANDARD.encode(value)})),
-                        None => return problem(500, "DecodeKey", &format!("key does not exist: {name}")),
+                        None => {
+                            return problem(500, "DecodeKey", &format!("{name}: key does not exist: {name}"));
+                        }
                     }
                 }
                 json_of(200, &json!(values))
@@ -259,7 +276,7 @@ impl Call<'_> {
                 problem(404, "ChangeKey", &format!("{name}: %!s(<nil>). consider using the POST method."))
             }
             ("POST", ["key"]) if stored.value(name).is_some() => {
-                problem(409, "AddKey", &format!("key exists: {name}"))
+                problem(409, "AddKey", &format!("{name}: key already exists. consider using the PUT method."))
             }
             ("PUT" | "POST", ["key"]) => {
                 let (name, value) = (name.to_owned(), self.body.clone());
@@ -275,52 +292,68 @@ impl Call<'_> {
     }
 
     async fn patch(&self, path: &Path) -> Answer {
+        if self.body.is_empty() {
+            return empty(204);
+        }
+        if !self.is_json {
+            return problem(400, "Invalid body", "error: code=415, message=Unsupported Media Type");
+        }
         let Ok(Value::Array(items)) = serde_json::from_slice::<Value>(&self.body) else {
-            return problem(400, "Bad request", "not a list of changes");
+            return problem(400, "Invalid body", "error: code=400, message=the body is no list of changes");
         };
+        let coded = items.iter().filter_map(|item| item["bytes"].as_str());
+        if coded.into_iter().any(|coded| STANDARD.decode(coded).is_err()) {
+            return problem(400, "Invalid body", "error: code=400, message=illegal base64 data");
+        }
         self.change(path, move |stored, is_secret| {
             let mut is_changed = false;
             for item in &items {
-                let name = item["name"].as_str().unwrap_or_default();
-                let value = match (item["string"].as_str(), item["bytes"].as_str()) {
-                    (Some(text), _) => text.as_bytes().to_vec(),
-                    (None, Some(coded)) => STANDARD.decode(coded).unwrap_or_default(),
-                    (None, None) => Vec::new(),
-                };
-                if value.len() > MAX_VALUE {
-                    return Err((413, format!("key {name}: value is larger than {MAX_VALUE} bytes")));
-                }
-                match item["action"].as_str().unwrap_or_default() {
-                    "add" if stored.value(name).is_some() => {
-                        return Err((500, format!("key exists: {name}")));
-                    }
-                    "add" | "change" => is_changed |= stored.set_value(name, &value, is_secret),
-                    "remove" => is_changed |= stored.remove_value(name),
-                    "rename" => {
-                        let to = item["to"].as_str().unwrap_or_default();
-                        let Some(value) = stored.value(name).filter(|_| stored.value(to).is_none()) else {
-                            return Err((500, format!("key cannot be renamed: {name}")));
-                        };
-                        stored.remove_value(name);
-                        is_changed |= stored.set_value(to, &value, is_secret);
-                    }
-                    other => return Err((400, format!("unknown action {other}"))),
-                }
+                is_changed |= apply(stored, item, is_secret)?;
             }
             Ok(is_changed)
         })
         .await
     }
 
+    async fn set_keywords(&self, path: &Path) -> Answer {
+        let of = |name: &str| -> Vec<String> {
+            self.query.iter().filter(|(found, _)| found == name).map(|(_, value)| value.clone()).collect()
+        };
+        let (set, unset, delete) = (of("set"), of("unset"), of("delete"));
+        if set.is_empty() && unset.is_empty() && delete.is_empty() {
+            return problem(400, "Bad request", "nothing to do");
+        }
+        let mut is_changed = false;
+        let done = self.world.write(self.node, path, |stored| -> Result<bool, ()> {
+            let before = stored.clone();
+            stored.sections.retain(|(name, _)| !delete.contains(name));
+            for keyword in &unset {
+                let (section, keyword) = keyword.split_once('.').unwrap_or(("DEFAULT", keyword));
+                for (_, keywords) in stored.sections.iter_mut().filter(|(name, _)| name == section) {
+                    keywords.retain(|(name, _)| name != keyword);
+                }
+            }
+            for pair in &set {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let (section, keyword) = name.split_once('.').unwrap_or(("DEFAULT", name));
+                stored.set(section, keyword, value);
+            }
+            is_changed = *stored != before;
+            Ok(is_changed)
+        });
+        let _ = done.await;
+        json_of(200, &json!({"is_changed": is_changed}))
+    }
+
     async fn change(
         &self,
         path: &Path,
-        change: impl FnOnce(&mut Stored, bool) -> Result<bool, (u16, String)>,
+        change: impl FnOnce(&mut Stored, bool) -> Result<bool, Refusal>,
     ) -> Answer {
         let is_secret = path.kind == "sec";
         match self.world.write(self.node, path, |stored| change(stored, is_secret)).await {
             Ok(()) => empty(204),
-            Err((status, detail)) => problem(status, "ChangeKey", &detail),
+            Err((status, title, detail)) => problem(status, title, &detail),
         }
     }
 
@@ -341,6 +374,17 @@ impl Call<'_> {
                     Some(file) => text(200, file.stored.text()),
                     None => problem(404, "Not found", ""),
                 }
+            }
+            ("GET", []) => {
+                let inner = self.world.lock();
+                let data = shapes::object(&inner, node, path)["data"]["instances"][node].clone();
+                if data.is_null() {
+                    return empty(404);
+                }
+                json_of(
+                    200,
+                    &json!({"kind": "InstanceItem", "meta": {"node": node, "object": path.to_string()}, "data": data}),
+                )
             }
             ("POST", ["clear"]) => {
                 let mut inner = self.world.lock();
@@ -393,6 +437,59 @@ impl Call<'_> {
 
     fn param(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why a change of a key is refused: status, title, words.
+type Refusal = (u16, &'static str, String);
+
+/// Makes one change of a list; true if the file is another one now.
+fn apply(stored: &mut Stored, item: &Value, is_secret: bool) -> Result<bool, Refusal> {
+    let name = item["name"].as_str().unwrap_or_default();
+    let action = item["action"].as_str().unwrap_or_default();
+    let value = match (item["string"].as_str(), item["bytes"].as_str()) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, Some(coded)) => STANDARD.decode(coded).unwrap_or_default(),
+        (None, None) => Vec::new(),
+    };
+    if value.len() > MAX_VALUE {
+        return Err((
+            413,
+            "Request Entity Too Large",
+            format!("{name}: value is larger than {MAX_VALUE} bytes"),
+        ));
+    }
+    let title = match action {
+        "add" => "AddKey",
+        "change" => "ChangeKey",
+        "remove" => "RemoveKey",
+        "rename" => "RenameKey",
+        other => {
+            let detail = format!("{name}: action {other} is not supported, use add, change or remove");
+            return Err((400, "Invalid parameters", detail));
+        }
+    };
+    if name.is_empty() {
+        return Err((500, title, ": key name is empty".to_owned()));
+    }
+    match action {
+        "add" if stored.value(name).is_some() => Err((500, title, format!("{name}: key already exists"))),
+        "remove" => Ok(stored.remove_value(name)),
+        "rename" => {
+            let to = item["to"].as_str().unwrap_or_default();
+            if stored.value(to).is_some() {
+                return Err((500, title, format!("{name}: key already exists: {to}")));
+            }
+            let Some(value) = stored.value(name) else {
+                let detail = format!(
+                    "{name}: configuration does not exist: key 'data.{name}' not found (unscopable kw)"
+                );
+                return Err((500, title, detail));
+            };
+            stored.remove_value(name);
+            Ok(stored.set_value(to, &value, is_secret))
+        }
+        _ => Ok(stored.set_value(name, &value, is_secret)),
     }
 }
 

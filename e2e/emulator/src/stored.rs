@@ -35,7 +35,7 @@ impl Stored {
                 name.clone_into(&mut section);
                 stored.section_mut(&section);
             } else if let Some((keyword, value)) = line.split_once('=') {
-                stored.set(&section.clone(), keyword.trim(), value.trim());
+                stored.set(&section.clone(), keyword.trim(), unquoted(value.trim()));
             } else {
                 return Err(format!("key-value delimiter not found: {line}"));
             }
@@ -47,13 +47,16 @@ impl Stored {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (n, (name, keywords)) in self.sections.iter().enumerate() {
+        let is_first = |section: &&(String, Vec<(String, String)>)| section.0 == "DEFAULT";
+        let first = self.sections.iter().filter(is_first);
+        let others = self.sections.iter().filter(|section| !is_first(section));
+        for (n, (name, keywords)) in first.chain(others).enumerate() {
             if n > 0 {
                 text.push('\n');
             }
             text.push_str(&format!("[{name}]\n"));
             for (keyword, value) in keywords {
-                text.push_str(&format!("{keyword} = {value}\n"));
+                text.push_str(&format!("{keyword} = {}\n", quoted(value)));
             }
         }
         text
@@ -99,16 +102,36 @@ impl Stored {
 
     /// Sets a key; true if the file is another one now. Secrets are encrypted anew each time.
     pub fn set_value(&mut self, name: &str, value: &[u8], is_secret: bool) -> bool {
-        if name.starts_with('[') || name.contains('\n') {
-            self.damage = Some(format!("unclosed section: {name}"));
-            return true;
-        }
-        let is_plain = !value.is_empty() && value.iter().all(|byte| (0x20..0x7f).contains(byte));
-        let stored = if is_plain && !is_secret {
+        let is_plain = value.iter().all(|byte| (0x20..0x7f).contains(byte));
+        let mut stored = if is_plain && !is_secret {
             format!("literal:{}", String::from_utf8_lossy(value))
         } else {
             format!("base64:{}", URL_SAFE.encode(value))
         };
+        // Names that the file's syntax takes for something else: the daemon writes them all the same.
+        if name.starts_with('[') {
+            self.damage = Some(format!("unclosed section: {name} = {stored}\n"));
+            return true;
+        }
+        if let Some((first, _)) = name.split_once('\n') {
+            self.damage = Some(format!("key-value delimiter not found: {first}\n"));
+            return true;
+        }
+        if name.starts_with(['#', ';']) {
+            return true;
+        }
+        if name.starts_with(' ') {
+            // A continuation of the line before.
+            if let Some((_, before)) = self.section_mut("data").last_mut() {
+                before.push_str(&format!("\n{name} = {stored}"));
+            }
+            return true;
+        }
+        let name = if name == "-" { "#1" } else { name.trim_end() };
+        // A continuation that nothing follows.
+        if stored.ends_with('\\') {
+            stored.pop();
+        }
         let is_new = is_secret || self.keyword("data", name) != Some(&stored);
         self.set("data", name, &stored);
         if is_secret {
@@ -140,4 +163,23 @@ impl Stored {
         };
         &mut self.sections[index].1
     }
+}
+
+/// A value as the file holds it.
+fn quoted(value: &str) -> String {
+    if value.contains('`') {
+        format!("\"\"\"{value}\"\"\"")
+    } else if value.contains(['#', ';']) {
+        format!("`{value}`")
+    } else if value.starts_with(' ') || value.ends_with(' ') {
+        format!("\"{value}\"")
+    } else {
+        value.to_owned()
+    }
+}
+
+/// The value behind what a file holds.
+fn unquoted(text: &str) -> &str {
+    let inside = |quote: &str| text.strip_prefix(quote)?.strip_suffix(quote);
+    inside("\"\"\"").or_else(|| inside("`")).or_else(|| inside("\"")).unwrap_or(text)
 }

@@ -238,7 +238,7 @@ async fn live_nodes(client: &Client, item: &ObjectItem) -> Result<Vec<String>, C
 
 /// A value as the cluster's files hold it: text with line ends is always coded.
 fn stored_form(value: &[u8]) -> String {
-    let is_plain = !value.is_empty() && value.iter().all(|byte| (0x20..0x7f).contains(byte));
+    let is_plain = value.iter().all(|byte| (0x20..0x7f).contains(byte));
     if is_plain {
         format!("literal:{}", String::from_utf8_lossy(value))
     } else {

@@ -162,3 +162,78 @@ fn text_of(value: &Value) -> String {
 const IMAGE: &str = "ghcr.io/opensvc/igw-proxy:1";
 /// Longer than the drain time, which is 30 s where nobody says otherwise.
 const STOP_TIMEOUT: &str = "45s";
+
+#[cfg(test)]
+mod tests {
+    use igw_compile::{Facts, Members, ObjectSet, Stored, compile};
+    use igw_crds::yaml::{Cache, read_in};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    /// The deployments of documents in namespace `testigw`.
+    fn deployments(text: &str) -> Vec<Deployment> {
+        let reading = read_in("testigw", "case", text, &mut Cache::default());
+        assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
+        let stored = reading.documents.into_iter().map(|document| {
+            let key = document.object.key.clone();
+            (
+                key,
+                Stored {
+                    object: document.object,
+                    uid: "".into(),
+                    created: Timestamp::UNIX_EPOCH,
+                    generation: 1,
+                },
+            )
+        });
+        let facts = Facts { members: Some(Members::default()), ..Facts::default() };
+        compile(&stored.collect::<ObjectSet>(), &facts).deployments
+    }
+
+    fn sections_of(class: &str, config: &str) -> Result<Sections, String> {
+        let text = format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: public}}\nspec:\n  gatewayClassName: {class}\n  infrastructure: {{parametersRef: {{group: igw.opensvc.com, kind: GatewayConfig, name: c}}}}\n  listeners: [{{name: web, port: 80, protocol: HTTP}}]\n---\napiVersion: igw.opensvc.com/v1alpha1\nkind: GatewayConfig\nmetadata: {{name: c}}\nspec: {config}\n"
+        );
+        let places = Places { proxy: "/usr/bin/igw-proxy".to_owned(), state: "/var/lib/igw".to_owned() };
+        sections(&deployments(&text)[0], &places)
+    }
+
+    /// A file of `deploy` without its comments.
+    fn file(text: &str) -> String {
+        text.lines().skip_while(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn the_files_of_deploy_are_what_the_operator_makes() {
+        let ip = "{service: {ip: [{type: host, name: 192.0.2.10, netmask: 24, dev: eth0}]}}";
+        let failover = sections_of("igw-failover", ip).unwrap();
+        assert_eq!(text(&failover), file(include_str!("../../../deploy/opensvc/proxy-failover.conf")));
+        let per_node = sections_of("igw-per-node", "{}").unwrap();
+        assert_eq!(text(&per_node), file(include_str!("../../../deploy/opensvc/proxy-per-node.conf")));
+    }
+
+    #[test]
+    fn what_the_administrator_adds_comes_last_and_must_be_readable() {
+        let made =
+            sections_of("igw-failover", "{service: {config: \"priority = 10\\n[app#proxy]\\nrestart = 9\"}}")
+                .unwrap();
+        assert_eq!(made["DEFAULT"]["priority"], "10");
+        assert_eq!(made["app#proxy"]["restart"], "9");
+        let refused =
+            sections_of("igw-failover", "{service: {config: \"[app#proxy]\\nnonsense\"}}").unwrap_err();
+        assert!(refused.contains("line 2") && refused.contains("nonsense"), "{refused}");
+    }
+
+    #[test]
+    fn containers_get_their_image_and_mounts() {
+        let made = sections_of(
+            "igw-failover",
+            "{runtime: container, service: {image: \"registry.example/igw-proxy:2\"}}",
+        )
+        .unwrap();
+        assert_eq!(made["container#proxy"]["image"], "registry.example/igw-proxy:2");
+        assert_eq!(made["container#proxy"]["volume_mounts"], "{name}-boot:/boot/igw:ro");
+        assert!(!made.contains_key("app#proxy"));
+    }
+}

@@ -40,6 +40,20 @@ pub struct Taken {
 // === impl Gathered ===
 
 impl Gathered {
+    /// Numbers of objects by kind and state: good, kept, broken.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(&str, &'static str), usize> {
+        let mut counts: BTreeMap<(&str, &'static str), usize> = BTreeMap::new();
+        for (key, taken) in &self.objects {
+            let state = if taken.source.kept { "kept" } else { "good" };
+            *counts.entry((key.kind.as_str(), state)).or_default() += 1;
+        }
+        for (kind, n) in &self.broken {
+            *counts.entry((kind, "broken")).or_default() += n;
+        }
+        counts
+    }
+
     /// Takes a good document in; the first of an object counts, and one that is kept only for want of another.
     pub fn take(&mut self, good: &Good, file: &Arc<str>, kept: bool) {
         match self.objects.entry(good.object.key.clone()) {

@@ -495,14 +495,7 @@ impl Engine {
     }
 
     fn count_objects(&self) {
-        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for (key, taken) in &self.gathered.objects {
-            let state = if taken.source.kept { "kept" } else { "good" };
-            *counts.entry((key.kind.as_str(), state)).or_default() += 1;
-        }
-        for (kind, n) in &self.gathered.broken {
-            *counts.entry((kind, "broken")).or_default() += n;
-        }
+        let counts = self.gathered.counts();
         self.outlets.metrics.count_objects(counts.into_iter().map(|((kind, state), n)| (kind, state, n)));
     }
 }
