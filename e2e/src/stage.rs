@@ -74,7 +74,7 @@ impl Stage {
     pub fn serving(delays: Delays) -> anyhow::Result<(Self, Vec<SocketAddr>)> {
         let mut stage = Self::new(delays)?;
         stage.start_operator("n1", &[])?;
-        stage.deploy("shop", "web", "flex", 7, 9001)?;
+        stage.deploy("shop", "web", 7, 9001)?;
         stage.apply("n1", "system", &node_addresses())?;
         let objects =
             gateway("public", "igw-per-node", 8088, "") + &route("web", "public", "web.test", "web", 9001);
@@ -198,16 +198,24 @@ impl Stage {
     ///
     /// # Errors
     /// Fails if the cluster does not take it.
-    pub fn deploy(
+    pub fn deploy(&self, namespace: &str, name: &str, octet: u8, port: u16) -> anyhow::Result<()> {
+        self.deploy_on("*", namespace, name, octet, port)
+    }
+
+    /// The same on some nodes.
+    ///
+    /// # Errors
+    /// As [`Stage::deploy`].
+    pub fn deploy_on(
         &self,
+        nodes: &str,
         namespace: &str,
         name: &str,
-        topology: &str,
         octet: u8,
         port: u16,
     ) -> anyhow::Result<()> {
         let mut text = format!(
-            "[DEFAULT]\nnodes = *\ntopology = {topology}\norchestrate = ha\nflex_target = {{#nodes}}\n\n[ip#1]\ntype = host\n"
+            "[DEFAULT]\nnodes = {nodes}\ntopology = flex\norchestrate = ha\nflex_target = {{#nodes}}\n\n[ip#1]\ntype = host\n"
         );
         for node in self.cluster.nodes() {
             let address = self.origin_address(&node, octet);

@@ -110,7 +110,7 @@ spec:
 fn a_failover_gateway_moves_with_its_node_even_without_an_operator() -> anyhow::Result<()> {
     let mut stage = Stage::new(Delays::none())?;
     stage.start_operator("n2", &[])?;
-    stage.deploy("shop", "web", "flex", 7, 9001)?;
+    stage.deploy("shop", "web", 7, 9001)?;
     let [a, b, c, _] = stage.cluster.address("n1").octets();
     let virtual_ip = std::net::Ipv4Addr::new(a, b, c.wrapping_sub(1), 80);
     stage.apply("n2", "system", &node_addresses())?;

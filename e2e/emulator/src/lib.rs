@@ -114,6 +114,10 @@ impl Cluster {
         {
             let mut inner = self.world.lock();
             let state = inner.nodes.get_mut(node).context("no such node")?;
+            if !state.is_alive {
+                // A node that was down has booted: nothing runs on it.
+                state.statuses.values_mut().for_each(|status| status.is_expected_up = false);
+            }
             state.is_alive = true;
             state.is_lost = false;
             state.started_at = Some(Instant::now());

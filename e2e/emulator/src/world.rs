@@ -368,6 +368,9 @@ impl World {
 
     /// A node takes a peer's file if it is newer.
     fn fetch(self: &Arc<Self>, node: &str, from: &str, path: &Path) {
+        if !self.scope(from, path).iter().any(|member| member == node) {
+            return;
+        }
         let newer = {
             let inner = self.lock();
             let theirs = inner.nodes.get(from).and_then(|peer| peer.files.get(path));

@@ -62,10 +62,10 @@ impl Book {
         }
     }
 
-    /// Whether nothing is kept of an object yet.
+    /// Objects that something is kept of.
     #[must_use]
-    pub fn is_new(&self, key: &ObjectKey) -> bool {
-        self.parts.get(&self.place(key)).is_none_or(|part| !part.contains_key(&*key.name))
+    pub fn n_entries(&self) -> usize {
+        self.parts.values().map(BTreeMap::len).sum()
     }
 
     /// Forgets objects.

@@ -37,7 +37,7 @@ use super::term::{Term, Verdict};
 use crate::doors::metrics::Metrics;
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Ledger;
-use crate::objects::view::{Record, View};
+use crate::objects::view::{Record, Shown, View};
 
 /// What the operator is told at its start.
 #[derive(Clone, Debug)]
@@ -142,6 +142,7 @@ pub struct Engine {
     compiled: Option<Compiled>,
     published: BTreeMap<String, publish::Published>,
     told: BTreeMap<ObjectKey, publish::Told>,
+    shown: BTreeMap<ObjectKey, Arc<Shown>>,
     earlier: BTreeMap<ObjectKey, Value>,
     authority: Option<Arc<Authority>>,
     logged: BTreeSet<String>,
@@ -199,6 +200,7 @@ impl Engine {
             compiled: None,
             published: BTreeMap::new(),
             told: BTreeMap::new(),
+            shown: BTreeMap::new(),
             earlier: BTreeMap::new(),
             authority: None,
             logged: BTreeSet::new(),

@@ -1,5 +1,6 @@
 //! Decisions: objects become snapshots, services, books and statuses.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ impl Engine {
                 Record { uid: Arc::clone(&entry.uid), created: entry.created, generation: entry.generation };
             let is_same = self.records.get(key) == Some(&record);
             records.insert(key.clone(), record);
-            if !is_same || self.ledger_book.is_new(key) {
+            if !is_same {
                 // Numbers and text always encode.
                 let value = serde_json::to_value(entry).unwrap_or_default();
                 self.ledger_book.set(key, &Arc::new(value));
@@ -123,11 +124,13 @@ impl Engine {
         self.records = records;
         if !self.gathered.uncertain {
             let records = &self.records;
-            self.ledger.retain(|key| records.contains_key(key));
             let exists = |kind, namespace: &str, name: &str| {
                 records.contains_key(&ObjectKey::new(kind, namespace, name))
             };
-            self.ledger_book.retain(exists);
+            if self.ledger_book.n_entries() != records.len() {
+                self.ledger.retain(|key| records.contains_key(key));
+                self.ledger_book.retain(exists);
+            }
             self.kept_book.retain(exists);
         }
         for (key, taken) in &self.gathered.objects {
@@ -186,7 +189,11 @@ impl Engine {
         for (index, gateway) in compiled.snapshot.gateways.iter().enumerate() {
             let name = format!("{}/{}", gateway.namespace, gateway.name);
             seen.insert(name.clone());
-            let part = share(&compiled.snapshot, index);
+            // One gateway alone has the whole.
+            let part = match compiled.snapshot.gateways.len() {
+                1 => Cow::Borrowed(&compiled.snapshot),
+                _ => Cow::Owned(share(&compiled.snapshot, index)),
+            };
             let before = self.published.get(&name);
             let generation =
                 before.filter(|before| before.epoch == epoch).map_or(1, |before| before.generation + 1);
@@ -421,34 +428,40 @@ impl Engine {
                     let before =
                         before.as_ref().map(|before| &*before.json).or_else(|| self.earlier.get(&key));
                     carry_times(before, &mut json, &time);
-                    Told { bare: status, json: Arc::new(json) }
+                    let json = Arc::new(json);
+                    self.status_book.set(&key, &json);
+                    Told { bare: status, json }
                 }
             };
-            self.status_book.set(&key, &new.json);
             told.insert(key, new);
         }
         self.told = told;
         self.earlier.clear();
-        let told = &self.told;
-        self.status_book
-            .retain(|kind, namespace, name| told.contains_key(&ObjectKey::new(kind, namespace, name)));
+        if self.status_book.n_entries() != self.told.len() {
+            let told = &self.told;
+            self.status_book
+                .retain(|kind, namespace, name| told.contains_key(&ObjectKey::new(kind, namespace, name)));
+        }
         self.write_books();
         self.show(&proxies, now);
     }
 
     fn show(&mut self, proxies: &igw_compile::Proxies, _now: Instant) {
         let Some(compiled) = &self.compiled else { return };
+        let mut before = std::mem::take(&mut self.shown);
         let shown = self.gathered.objects.iter().map(|(key, taken)| {
-            let status = self.told.get(key).map(|told| Arc::clone(&told.json));
-            let name = object_name(key).into();
-            Arc::new(Shown::new(
-                taken.object.clone(),
-                name,
-                self.records.get(key).cloned(),
-                status,
-                taken.source.clone(),
-            ))
+            let record = self.records.get(key);
+            let status = self.told.get(key).map(|told| &told.json);
+            let shown = match before.remove(key) {
+                Some(before) if before.is_same(&taken.object, record, status, &taken.source) => before,
+                _ => {
+                    let (object, name) = (Arc::clone(&taken.object), object_name(key).into());
+                    Arc::new(Shown::new(object, name, record.cloned(), status.cloned(), taken.source.clone()))
+                }
+            };
+            (key.clone(), shown)
         });
+        self.shown = shown.collect();
         let view = View {
             epoch: self.term.epoch().unwrap_or_default(),
             generation: self
@@ -461,7 +474,7 @@ impl Engine {
                 && proxies.waits.is_empty()
                 && is_every_listener_told(&compiled.snapshot, &proxies.report),
             notices: self.notices(),
-            shown: shown.collect(),
+            shown: self.shown.values().cloned().collect(),
             listeners: listeners_in_words(&compiled.snapshot, &proxies.report),
         };
         self.outlets.view.send_replace(Arc::new(view));
