@@ -1,4 +1,4 @@
-//! The operator on a cluster: objects in, services and traffic out.
+//! The operator on a cluster: objects in, services and traffic out. Lengths are set by `IGW_ROUNDS` and `IGW_OUTAGE_S`.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,6 +10,10 @@ use igw_e2e::stage::{Stage, gateway, node_addresses, route};
 use igw_emulator::Delays;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
 
 fn origin_of(address: SocketAddr, host: &str) -> Option<String> {
     let answer = get(address, host, "/").ok().filter(|answer| answer.status == 200)?;
@@ -77,7 +81,7 @@ kind: BackendPolicy
 metadata: {name: web}
 spec:
   targetRefs: [{group: \"\", kind: Service, name: web}]
-  healthCheck: {active: {tcp: {}, interval: 500ms, timeout: 300ms}, passive: {consecutiveErrors: 5, ejectFor: 2s}}
+  healthCheck: {active: {tcp: {}, interval: 500ms, timeout: 300ms}, passive: {consecutiveErrors: 5, ejectFor: 2s}, panicThreshold: 0}
 ";
     stage.apply("n1", "shop", policy)?;
     let path = "/api/object/path/shop/svc/web";
@@ -158,13 +162,19 @@ spec:
 #[test]
 fn a_daemon_that_is_down_costs_no_request_and_no_storm() -> anyhow::Result<()> {
     let (stage, addresses) = Stage::serving(Delays::none())?;
-    let load = Load::start(addresses[2], "web.test", 100, 2, Duration::from_secs(60));
+    let load = Load::start(addresses[2], "web.test", 100, 2, Duration::from_secs(3_600));
     let n_before = stage.cluster.n_requests("n1");
     stage.cluster.kill_daemon("n1");
     // What is applied through another node meanwhile reaches n1's files.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(number("IGW_OUTAGE_S", 3)));
     ensure!(stage.cluster.n_requests("n1") == n_before, "a daemon that is down answers nothing");
     stage.within(|cluster| cluster.start_node("n1"))?;
+    let is_connected = || {
+        let metrics = get(stage.admin, "localhost", "/metrics").map(|answer| answer.body).unwrap_or_default();
+        String::from_utf8_lossy(&metrics).contains("igw_opensvc_event_stream_connected 1")
+    };
+    let back = eventually("the operator follows events again", PATIENCE, is_connected)?;
+    ensure!(back <= Duration::from_secs(5), "{back:?}");
     stage.apply("n2", "shop", &route("back", "public", "back.test", "web", 9001))?;
     eventually("the operator is back at work", PATIENCE, || answers(addresses[0], "back.test"))
         .with_context(|| stage.logs())?;
@@ -216,12 +226,13 @@ fn an_operator_that_was_killed_goes_on_with_ages_and_identities() -> anyhow::Res
 #[test]
 fn two_writers_at_once_lose_nothing_that_was_acknowledged() -> anyhow::Result<()> {
     let stage = Stage::new(Delays::none())?;
+    let n_objects = if number("IGW_ROUNDS", 0) > 0 { 50 } else { 20 };
     let objects = |writer: &str| -> String {
-        (0..20)
+        (0..n_objects)
             .map(|n| route(&format!("{writer}{n}"), "public", &format!("{writer}{n}.test"), "web", 9001))
             .collect()
     };
-    for round in 0..5 {
+    for round in 0..number("IGW_ROUNDS", 5) {
         let nodes = if round % 2 == 0 { ["n1", "n2"] } else { ["n1", "n1"] };
         let namespace = format!("r{round}");
         let mut writers = Vec::new();
@@ -239,7 +250,7 @@ fn two_writers_at_once_lose_nothing_that_was_acknowledged() -> anyhow::Result<()
         }
         let object = format!("{namespace}/cfg/igw");
         for writer in ["a", "b"] {
-            for n in 0..20 {
+            for n in 0..n_objects {
                 for node in stage.cluster.nodes() {
                     let key = format!("httproute/{writer}{n}.yaml");
                     ensure!(

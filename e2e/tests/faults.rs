@@ -213,6 +213,10 @@ fn when_all_are_gone_the_answer_is_fast_and_recovery_too() -> anyhow::Result<()>
     eventually("nobody is left", Duration::from_secs(3), || {
         get(address, HOST, "/").is_ok_and(|answer| answer.field("igw-cause") == Some("no_endpoint"))
     })?;
+    // The checks see it of both: one that requests have ejected has to be seen failing and passing to be back early.
+    eventually("checks see both fail", Duration::from_secs(3), || {
+        up.printed().matches("health=Failing").count() >= 2
+    })?;
     let started = std::time::Instant::now();
     for _ in 0..20 {
         assert_eq!(get(address, HOST, "/")?.status, 503);

@@ -150,6 +150,8 @@ pub struct Engine {
     is_leading: bool,
     superseded: Option<String>,
     under_way: BTreeSet<ObjectPath>,
+    /// The event stream broke: its own attempts are the only ones until it is open again.
+    is_down: bool,
     is_listing: u8,
     /// One of the lists under way failed.
     has_list_failed: bool,
@@ -208,6 +210,7 @@ impl Engine {
             is_leading: false,
             superseded: None,
             under_way: BTreeSet::new(),
+            is_down: false,
             is_listing: 0,
             has_list_failed: false,
             is_looking: false,
@@ -252,10 +255,12 @@ impl Engine {
             Signal::Down(reason) => {
                 warn!(%reason, "event stream of the cluster is down; opening it again");
                 self.outlets.metrics.stream(false);
+                self.is_down = true;
             }
             Signal::Relist(cause) => {
                 debug!(?cause, "reading everything again");
                 self.outlets.metrics.stream(true);
+                self.is_down = false;
                 self.inputs.distrust();
                 self.names = Names { last: std::mem::take(&mut self.names.last), ..Names::default() };
                 self.next_list = now;
@@ -407,7 +412,7 @@ impl Engine {
     /// The calls that are due. Each has to be answered.
     pub fn poll(&mut self, now: Instant, wall: Timestamp) -> Vec<Call> {
         let mut calls = Vec::new();
-        if self.superseded.is_some() {
+        if self.superseded.is_some() || self.is_down {
             return calls;
         }
         if !self.is_looking && self.next_look <= now {
@@ -473,6 +478,9 @@ impl Engine {
     /// When to poll again without any event.
     #[must_use]
     pub fn wake(&self, now: Instant) -> Instant {
+        if self.is_down {
+            return now + HEARTBEAT;
+        }
         let listing = (self.is_listing == 0).then_some(self.next_list);
         let looking = (!self.is_looking).then_some(self.next_look);
         let compile =

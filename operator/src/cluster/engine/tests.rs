@@ -415,3 +415,20 @@ fn what_vanishes_with_a_node_or_at_a_daemons_start_is_not_deleted() {
     simulation.run(Duration::from_secs(500));
     assert_eq!(simulation.held().len(), 0, "a deletion that is proven counts");
 }
+
+#[test]
+fn a_daemon_that_is_down_is_left_alone() {
+    let mut simulation = Simulation::new(3);
+    simulation.run(Duration::from_secs(10));
+    simulation.tell_after(Duration::ZERO, Signal::Down("end of file".into()));
+    simulation.run(Duration::from_secs(20));
+    let calls = simulation.n_calls;
+    simulation.run(Duration::from_secs(620));
+    assert_eq!(simulation.n_calls, calls, "the stream alone tries to connect");
+    simulation.model.write(&path("a/cfg/igw"), |keys| {
+        keys.insert("httproute/r1.yaml".into(), route("r1", 1).into());
+    });
+    simulation.tell_after(Duration::ZERO, Signal::Relist(Cause::Connected));
+    simulation.run(Duration::from_secs(625));
+    assert_eq!(simulation.held().len(), 1, "what changed meanwhile counts within 5 s");
+}
