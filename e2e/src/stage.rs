@@ -169,6 +169,23 @@ impl Stage {
         Ok(command)
     }
 
+    /// A verb against a node's network listener, whose certificate a file's authority signed; not started yet.
+    ///
+    /// # Errors
+    /// Fails if the binary was not built.
+    pub fn network_command(
+        &self,
+        node: &str,
+        arguments: &[&str],
+        authority: &Path,
+    ) -> anyhow::Result<Command> {
+        let mut command = Command::new(binary("igw")?);
+        let url = format!("https://{}:1215", self.cluster.address(node));
+        command.args(arguments).args(["--server", &url, "--server-name", "n1", "--ca"]).arg(authority);
+        command.stdin(Stdio::null()).env_remove("OSVC_CONTEXT").env_remove("OSVC_NAMESPACE");
+        Ok(command)
+    }
+
     /// Writes a file and applies it on a node; what it printed.
     ///
     /// # Errors

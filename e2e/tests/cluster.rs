@@ -138,7 +138,8 @@ spec:
     let address: SocketAddr = (virtual_ip, 8090).into();
     eventually("the gateway serves", PATIENCE, || answers(address, "web.test"))
         .with_context(|| stage.logs())?;
-    ensure!(stage.cluster.up_on("shop/svc/igw-edge").len() == 1, "one instance runs");
+    let up = stage.cluster.up_on("shop/svc/igw-edge");
+    ensure!(up.len() == 1, "one instance runs, not {up:?}\n{}", stage.logs());
     let told = || {
         let done = stage
             .igw("n2", &["ip", "shop/edge"])

@@ -32,8 +32,23 @@ pub enum Manners {
     Noisy,
 }
 
+/// What a record says (RFC 1035, RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// A or AAAA.
+    Address(IpAddr),
+    /// A name for an address.
+    Ptr(String),
+    /// A server of the zone.
+    Ns(String),
+    /// The zone, as text.
+    Soa(String),
+    /// Weight, port and name of a server.
+    Srv(u32, u16, String),
+}
+
 struct Shared {
-    zone: Mutex<BTreeMap<String, Vec<IpAddr>>>,
+    zone: Mutex<BTreeMap<String, Vec<Data>>>,
     manners: Mutex<Manners>,
     ttl_s: AtomicU64,
     n_queries: AtomicU64,
@@ -72,8 +87,13 @@ impl NameServer {
         if addresses.is_empty() {
             zone.remove(&name.to_lowercase());
         } else {
-            zone.insert(name.to_lowercase(), addresses.to_vec());
+            zone.insert(name.to_lowercase(), addresses.iter().copied().map(Data::Address).collect());
         }
+    }
+
+    /// Replaces the whole zone. Names are in lower case, without the last dot.
+    pub fn replace(&self, zone: BTreeMap<String, Vec<Data>>) {
+        *lock(&self.shared.zone) = zone;
     }
 
     /// Changes the lifetime of answers, in seconds; 1 at first.
@@ -178,31 +198,91 @@ impl Shared {
             Manners::Good | Manners::Noisy => {}
         }
         let zone = lock(&self.zone);
-        let Some(addresses) = zone.get(&name) else { return Some(rcode_of(3)) };
-        let matching: Vec<&IpAddr> = addresses
-            .iter()
-            .filter(|address| (kind == 1 && address.is_ipv4()) || (kind == 28 && address.is_ipv6()))
-            .collect();
+        let Some(records) = zone.get(&name) else { return Some(rcode_of(3)) };
+        let matching: Vec<&Data> = records.iter().filter(|data| data.number() == kind).collect();
         let mut answer = header(query, end + 4, 0, u16::try_from(matching.len()).ok()?);
         let ttl = u32::try_from(self.ttl_s.load(Ordering::Relaxed)).ok()?;
-        for address in matching {
+        for data in matching {
             answer.extend_from_slice(&[0xc0, 12]);
             answer.extend_from_slice(&kind.to_be_bytes());
             answer.extend_from_slice(&[0, 1]);
             answer.extend_from_slice(&ttl.to_be_bytes());
-            match address {
-                IpAddr::V4(address) => {
-                    answer.extend_from_slice(&[0, 4]);
-                    answer.extend_from_slice(&address.octets());
-                }
-                IpAddr::V6(address) => {
-                    answer.extend_from_slice(&[0, 16]);
-                    answer.extend_from_slice(&address.octets());
-                }
-            }
+            let bytes = data.bytes();
+            answer.extend_from_slice(&u16::try_from(bytes.len()).ok()?.to_be_bytes());
+            answer.extend_from_slice(&bytes);
         }
         Some(answer)
     }
+}
+
+// === impl Data ===
+
+impl Data {
+    /// Type of the record.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Address(IpAddr::V4(_)) => "A",
+            Self::Address(IpAddr::V6(_)) => "AAAA",
+            Self::Ptr(_) => "PTR",
+            Self::Ns(_) => "NS",
+            Self::Soa(_) => "SOA",
+            Self::Srv(..) => "SRV",
+        }
+    }
+
+    /// What it says, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::Ptr(name) | Self::Ns(name) | Self::Soa(name) => name.clone(),
+            Self::Srv(weight, port, target) => format!("0 {weight} {port} {target}"),
+        }
+    }
+
+    fn number(&self) -> u16 {
+        match self {
+            Self::Address(IpAddr::V4(_)) => 1,
+            Self::Ns(_) => 2,
+            Self::Soa(_) => 6,
+            Self::Ptr(_) => 12,
+            Self::Address(IpAddr::V6(_)) => 28,
+            Self::Srv(..) => 33,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Address(IpAddr::V4(address)) => address.octets().to_vec(),
+            Self::Address(IpAddr::V6(address)) => address.octets().to_vec(),
+            Self::Ptr(name) | Self::Ns(name) => labels(name),
+            Self::Soa(text) => {
+                let mut words = text.split(' ');
+                let names = words
+                    .by_ref()
+                    .take(2)
+                    .flat_map(|name| labels(&name.replace('@', ".")))
+                    .collect::<Vec<_>>();
+                let numbers = words.flat_map(|word| word.parse::<u32>().unwrap_or(0).to_be_bytes());
+                names.into_iter().chain(numbers).collect()
+            }
+            Self::Srv(weight, port, target) => {
+                let weight = u16::try_from(*weight).unwrap_or(u16::MAX);
+                [&[0, 0][..], &weight.to_be_bytes(), &port.to_be_bytes(), &labels(target)].concat()
+            }
+        }
+    }
+}
+
+/// A name as labels.
+fn labels(name: &str) -> Vec<u8> {
+    let parts = name.split('.').filter(|part| !part.is_empty());
+    let mut bytes: Vec<u8> = parts
+        .flat_map(|part| std::iter::once(u8::try_from(part.len()).unwrap_or(0)).chain(part.bytes()))
+        .collect();
+    bytes.push(0);
+    bytes
 }
 
 /// Name asked for, in lower case, and where it ends.

@@ -1,29 +1,126 @@
-//! Filters of event streams: `Kind,label=value`; data matchers are taken and always fit.
+//! Event streams: who gets what, and what goes wrong with it.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// One filter.
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::path::Path;
+use crate::shapes;
+use crate::users::Caller;
+use crate::world::World;
+
+/// An open event stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it wants; empty = everything.
+    pub filters: Vec<Filter>,
+    /// Objects that it is about.
+    pub selector: Option<String>,
+    /// Who reads it.
+    pub caller: Caller,
+    /// Where it goes.
+    pub sink: mpsc::UnboundedSender<String>,
+    /// Number of the next event.
+    pub next: u64,
+    /// After how many it ends.
+    pub limit: Option<u64>,
+}
+
+/// What goes wrong with events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventFaults {
+    /// Share that is lost, in percent.
+    pub lose: u32,
+    /// Share that comes twice, in percent.
+    pub duplicate: u32,
+    /// Nothing comes any more, and the stream stays open.
+    pub is_silent: bool,
+}
+
+/// One filter: `Kind,label=value,.data.path=value`.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    kinds: Vec<String>,
+    /// Kinds; none = all.
+    pub kinds: Vec<String>,
     labels: Vec<(String, String)>,
+    matchers: Vec<(String, String, String)>,
+}
+
+// === impl Stream ===
+
+impl Stream {
+    fn wants(&self, kind: &str, body: &Value) -> bool {
+        let labels = &body["labels"];
+        let is_seen = labels["namespace"].as_str().is_none_or(|namespace| self.caller.sees(namespace));
+        let is_selected = match (&self.selector, labels["path"].as_str().and_then(Path::parse)) {
+            (Some(selector), Some(path)) => path.is_selected(selector),
+            _ => true,
+        };
+        is_seen
+            && is_selected
+            && (self.filters.is_empty() || self.filters.iter().any(|filter| filter.takes(kind, body)))
+    }
+
+    /// False once it is over.
+    fn send(&mut self, kind: &str, body: &Value) -> bool {
+        let text = format!("event: {kind}\nid: {}\ndata: {body}\n\n", self.next);
+        self.next += 1;
+        self.sink.send(text).is_ok() && self.limit.is_none_or(|limit| self.next < limit)
+    }
 }
 
 // === impl Filter ===
 
 impl Filter {
     /// Reads a filter.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// Names what it cannot be.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut filter = Self::default();
         for part in text.split(',').filter(|part| !part.is_empty()) {
-            match part.split_once('=') {
-                _ if part.starts_with('.') => {}
-                Some((name, value)) => filter.labels.push((name.to_owned(), value.to_owned())),
-                None => filter.kinds.push(part.to_owned()),
+            if part.starts_with('.') {
+                let operator =
+                    ["!=", "<=", ">=", "=", "<", ">"].into_iter().find(|operator| part.contains(operator));
+                let Some(operator) = operator else { return Err(format!("invalid data matcher: {part}")) };
+                let (path, value) = part.split_once(operator).unwrap_or((part, ""));
+                filter.matchers.push((path.to_owned(), operator.to_owned(), value.to_owned()));
+            } else if let Some((name, value)) = part.split_once('=') {
+                filter.labels.push((name.to_owned(), value.to_owned()));
+            } else if KINDS.contains(&part) {
+                filter.kinds.push(part.to_owned());
+            } else {
+                return Err(format!("can't find type for kind: {part}"));
             }
         }
-        filter
+        Ok(filter)
+    }
+
+    /// Reads all filters of a stream.
+    ///
+    /// # Errors
+    /// Names the one that cannot be, or the kind that has two with data matchers.
+    pub fn parse_all(texts: &[&str]) -> Result<Vec<Self>, String> {
+        let filters: Vec<Self> = texts.iter().map(|text| Self::parse(text)).collect::<Result<_, _>>()?;
+        let mut matched = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        for filter in &filters {
+            for kind in &filter.kinds {
+                if (matched.contains(kind) || !filter.matchers.is_empty()) && seen.contains(kind) {
+                    return Err(format!(
+                        "can't filter same kind multiple times when it has a value matcher: {kind}"
+                    ));
+                }
+                seen.insert(kind);
+                if !filter.matchers.is_empty() {
+                    matched.insert(kind);
+                }
+            }
+        }
+        Ok(filters)
     }
 
     /// Whether an event passes.
@@ -31,12 +128,165 @@ impl Filter {
     pub fn takes(&self, kind: &str, body: &Value) -> bool {
         let is_kind = self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind);
         is_kind
-            && self.labels.iter().all(|(name, value)| {
+            && self.labels.iter().all(|(name, value)| match body["labels"].get(name) {
+                Some(found) => found == value.as_str(),
                 // Replayed events have no label `namespace`, and pass.
-                match body["labels"].get(name) {
-                    Some(found) => found == value.as_str(),
-                    None => name == "namespace" && body["labels"]["source"] == "cache",
+                None => name == "namespace" && body["labels"]["source"] == "cache",
+            })
+            && self.matchers.iter().all(|(path, operator, value)| {
+                let Some(found) = body.pointer(&path.replace('.', "/")) else { return false };
+                let wanted: Value = serde_json::from_str(value).unwrap_or_else(|_| value.as_str().into());
+                match (found.as_f64().zip(wanted.as_f64()), operator.as_str()) {
+                    (_, "=") => *found == wanted,
+                    (_, "!=") => *found != wanted,
+                    (Some((found, wanted)), "<") => found < wanted,
+                    (Some((found, wanted)), ">") => found > wanted,
+                    (Some((found, wanted)), "<=") => found <= wanted,
+                    (Some((found, wanted)), ">=") => found >= wanted,
+                    _ => false,
                 }
             })
     }
 }
+
+// === impl World ===
+
+impl World {
+    /// Tells the streams of all nodes, the peers later.
+    pub fn emit_everywhere(self: &Arc<Self>, node: &str, kind: &'static str, path: &Path, payload: Value) {
+        self.emit(node, kind, path, node, false, payload.clone());
+        for peer in self.peers(node) {
+            let delay = self.relay_delay();
+            let (world, node, path, payload) =
+                (Arc::clone(self), node.to_owned(), path.clone(), payload.clone());
+            self.spawn(async move {
+                tokio::time::sleep(delay).await;
+                if world.reaches(&node, &peer) {
+                    world.emit(&peer, kind, &path, &node, true, payload);
+                }
+            });
+        }
+    }
+
+    /// Tells the streams of one node something about an object of a node.
+    pub fn emit(&self, on: &str, kind: &str, path: &Path, about: &str, is_from_peer: bool, payload: Value) {
+        let mut labels = json!({"namespace": path.namespace, "node": about, "path": path.to_string()});
+        if is_from_peer {
+            labels["from"] = "peer".into();
+        }
+        self.send(on, kind, &event(labels, path, about, payload));
+    }
+
+    /// Tells the streams of one node something.
+    pub fn send(&self, on: &str, kind: &str, body: &Value) {
+        let mut inner = self.lock();
+        let faults = inner.event_faults;
+        let Some(node) = inner.nodes.get_mut(on) else { return };
+        let mut random = rand::rng();
+        node.streams.retain_mut(|stream| {
+            if faults.is_silent || !stream.wants(kind, body) {
+                return !stream.sink.is_closed();
+            }
+            if random.random_range(0..100) < faults.lose {
+                return true;
+            }
+            let n_times = if random.random_range(0..100) < faults.duplicate { 2 } else { 1 };
+            (0..n_times).all(|_| stream.send(kind, body))
+        });
+    }
+
+    /// Sends a stream what there is, as events: without the label `namespace`, and so past the grants of its reader.
+    /// Streams whose filters name no kind get none. False once the stream is over.
+    #[must_use]
+    pub fn replay(&self, node: &str, stream: &mut Stream) -> bool {
+        let inner = self.lock();
+        for name in shapes::seen_nodes(&inner, node) {
+            let Some(state) = inner.nodes.get(&name) else { continue };
+            for path in state.published.keys() {
+                for (kind, member, value) in [
+                    ("InstanceConfigUpdated", "instance_config", shapes::config_of(&inner, &name, path)),
+                    ("InstanceStatusUpdated", "instance_status", shapes::status_of(&inner, &name, path)),
+                    ("InstanceMonitorUpdated", "instance_monitor", shapes::monitor_of(&inner, &name, path)),
+                ] {
+                    let labels = json!({"node": name, "path": path.to_string(), "source": "cache"});
+                    let body = event(labels, path, &name, json!({member: value}));
+                    let is_named = stream.filters.is_empty()
+                        || stream
+                            .filters
+                            .iter()
+                            .any(|filter| !filter.kinds.is_empty() && filter.takes(kind, &body));
+                    if is_named && stream.wants(kind, &body) && !stream.send(kind, &body) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+fn event(labels: Value, path: &Path, about: &str, payload: Value) -> Value {
+    let mut body = json!({"labels": labels, "path": path.to_string(), "node": about});
+    if let (Value::Object(body), Value::Object(payload)) = (&mut body, payload) {
+        body.extend(payload);
+    }
+    body
+}
+
+/// Kinds that a filter may name.
+const KINDS: &[&str] = &[
+    "ClientSubscribed",
+    "ClientUnsubscribed",
+    "ClusterConfigUpdated",
+    "ClusterStatusUpdated",
+    "ConfigFileRemoved",
+    "ConfigFileUpdated",
+    "DaemonCtl",
+    "DaemonHeartbeatUpdated",
+    "DaemonListenerUpdated",
+    "DaemonStatusUpdated",
+    "Exec",
+    "ExecFailed",
+    "ExecSuccess",
+    "HeartbeatAlive",
+    "HeartbeatStale",
+    "HookEvent",
+    "InstanceConfigDeleted",
+    "InstanceConfigDeleting",
+    "InstanceConfigFor",
+    "InstanceConfigUpdated",
+    "InstanceFrozenFileRemoved",
+    "InstanceFrozenFileUpdated",
+    "InstanceMonitorDeleted",
+    "InstanceMonitorUpdated",
+    "InstanceStatusDeleted",
+    "InstanceStatusUpdated",
+    "NodeAlive",
+    "NodeConfigUpdated",
+    "NodeDataUpdated",
+    "NodeFrozen",
+    "NodeMonitorDeleted",
+    "NodeMonitorUpdated",
+    "NodeOsPathsUpdated",
+    "NodeStale",
+    "NodeStatsUpdated",
+    "NodeStatusGenUpdates",
+    "NodeStatusLabelsUpdated",
+    "NodeStatusUpdated",
+    "ObjectCreated",
+    "ObjectDeleted",
+    "ObjectOrchestrationAccepted",
+    "ObjectOrchestrationEnd",
+    "ObjectOrchestrationRefused",
+    "ObjectStatusDeleted",
+    "ObjectStatusDone",
+    "ObjectStatusUpdated",
+    "SetInstanceMonitor",
+    "SetInstanceMonitorRefused",
+    "SetNodeMonitor",
+    "SubscriptionError",
+    "SubscriptionQueueThreshold",
+    "WatchDog",
+    "ZoneRecordDeleted",
+    "ZoneRecordUpdated",
+];

@@ -6,13 +6,20 @@
 
 pub mod api;
 pub mod dns;
+pub mod door;
 pub mod events;
+pub mod files;
+pub mod instances;
 pub mod orchestration;
 pub mod path;
+pub mod policy;
+mod sealed;
 pub mod shapes;
 pub mod stored;
+pub mod users;
 pub mod volumes;
 pub mod world;
+pub mod zone;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,16 +27,17 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
+use door::Authority;
+pub use events::EventFaults;
 pub use path::Path;
+use stored::{Coding, Stored};
+pub use world::Delays;
 use world::World;
-pub use world::{Delays, EventFaults};
 
 /// What a cluster is.
 #[derive(Clone, Debug)]
@@ -49,7 +57,8 @@ pub struct Spec {
 /// A running cluster. Dropping it ends its processes.
 pub struct Cluster {
     world: Arc<World>,
-    doors: std::sync::Mutex<std::collections::BTreeMap<String, JoinHandle<()>>>,
+    authority: Authority,
+    doors: std::sync::Mutex<std::collections::BTreeMap<String, Vec<JoinHandle<()>>>>,
 }
 
 // === impl Cluster ===
@@ -61,12 +70,16 @@ impl Cluster {
     /// Fails if a socket cannot be opened.
     pub fn start(spec: &Spec) -> anyhow::Result<Self> {
         let world = World::new(&spec.name, spec.n_nodes, spec.folder.clone(), spec.base, spec.delays)?;
-        let cluster = Self { world: Arc::clone(&world), doors: std::sync::Mutex::default() };
+        let cluster = Self {
+            world: Arc::clone(&world),
+            authority: Authority::new()?,
+            doors: std::sync::Mutex::default(),
+        };
         for node in cluster.nodes() {
             cluster.start_node(&node)?;
             world.lock().nodes.get_mut(&node).into_iter().for_each(|state| state.started_at = None);
         }
-        world.spawn(orchestration::watch(Arc::clone(&world)));
+        world.spawn(instances::watch(Arc::clone(&world)));
         Ok(cluster)
     }
 
@@ -116,53 +129,69 @@ impl Cluster {
             let state = inner.nodes.get_mut(node).context("no such node")?;
             if !state.is_alive {
                 // A node that was down has booted: nothing runs on it.
-                state.statuses.values_mut().for_each(|status| status.is_expected_up = false);
+                for status in state.statuses.values_mut() {
+                    status.is_expected_up = false;
+                    status.started.clear();
+                }
             }
             state.is_alive = true;
+            state.is_serving = true;
+            state.down_since = None;
             state.is_lost = false;
             state.started_at = Some(Instant::now());
         }
-        let (world, name) = (Arc::clone(&self.world), node.to_owned());
-        let door = tokio::spawn(serve(listener, world, name));
-        if let Some(before) = self.doors().insert(node.to_owned(), door) {
-            before.abort();
-        }
+        // Connections of the last life end before their port is opened again.
+        self.close_doors(node);
+        let network = door::network_listener(&self.world, node)?;
+        let acceptor = self.authority.acceptor()?;
+        let doors = vec![
+            tokio::spawn(door::serve_socket(listener, Arc::clone(&self.world), node.to_owned())),
+            tokio::spawn(door::serve_network(network, acceptor, Arc::clone(&self.world), node.to_owned())),
+        ];
+        self.doors().insert(node.to_owned(), doors);
         for peer in self.world.peers(node) {
             self.world.send(&peer, "NodeAlive", &json!({"labels": {"node": peer}, "node": node}));
         }
         self.world.rejoin(node);
-        orchestration::renew_names(&self.world);
+        let services: Vec<Path> = {
+            let inner = self.world.lock();
+            inner.nodes.get(node).map(|state| state.statuses.keys().cloned().collect()).unwrap_or_default()
+        };
+        services.iter().for_each(|path| instances::evaluate(&self.world, node, path));
+        zone::publish(&self.world);
         Ok(())
     }
 
-    /// Ends the daemon of a node; what runs there goes on.
+    /// Ends the daemon of a node; what runs there goes on. Peers notice after the heartbeat.
     pub fn kill_daemon(&self, node: &str) {
-        if let Some(door) = self.doors().remove(node) {
-            door.abort();
-        }
+        self.close_doors(node);
         let _ = std::fs::remove_file(self.socket(node));
-        if let Some(state) = self.world.lock().nodes.get_mut(node) {
-            state.streams.clear();
-        }
-    }
-
-    /// Ends a node with everything on it. Peers notice after the heartbeat.
-    pub fn kill_node(&self, node: &str) {
-        self.kill_daemon(node);
         let heartbeat = {
             let mut inner = self.world.lock();
             let heartbeat = inner.delays.heartbeat;
             if let Some(state) = inner.nodes.get_mut(node) {
-                state.is_alive = false;
+                state.streams.clear();
+                state.is_serving = false;
+                state.down_since = Some(Instant::now());
+                // What it was doing is forgotten.
+                state.monitors.values_mut().for_each(|monitor| monitor.rest("idle"));
             }
             heartbeat
         };
-        orchestration::kill_processes(&self.world, node);
         let (world, node) = (Arc::clone(&self.world), node.to_owned());
         self.world.spawn(async move {
             tokio::time::sleep(heartbeat).await;
             lose(&world, &node);
         });
+    }
+
+    /// Ends a node with everything on it. Peers notice after the heartbeat.
+    pub fn kill_node(&self, node: &str) {
+        if let Some(state) = self.world.lock().nodes.get_mut(node) {
+            state.is_alive = false;
+        }
+        self.kill_daemon(node);
+        instances::kill_processes(&self.world, node);
     }
 
     /// Changes the times.
@@ -240,19 +269,86 @@ impl Cluster {
         inner.nodes.iter().filter(|(_, node)| is_up(node)).map(|(name, _)| name.clone()).collect()
     }
 
-    fn doors(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<String, JoinHandle<()>>> {
+    /// Two writes of one tick get the same time.
+    pub fn set_tick(&self, tick: Duration) {
+        self.world.lock().delays.tick = tick;
+    }
+
+    /// Puts the clock of a node ahead of the others by so many milliseconds, or back.
+    pub fn set_skew_ms(&self, node: &str, skew_ms: i64) {
+        if let Some(state) = self.world.lock().nodes.get_mut(node) {
+            state.skew = i128::from(skew_ms) * 1_000_000;
+        }
+    }
+
+    /// Programs do not start any more, as on a host without control groups, or do again.
+    pub fn break_starts(&self, is_broken: bool) {
+        self.world.lock().is_start_broken = is_broken;
+    }
+
+    /// The next purge of an object gets stuck on the first node.
+    pub fn stick_next_purge(&self, object: &str) {
+        if let Some(path) = Path::parse(object) {
+            self.world.lock().stuck_purges.insert(path);
+        }
+    }
+
+    /// Makes a user with grants and a password on all nodes.
+    pub fn add_user(&self, name: &str, grants: &str, password: &str) {
+        let path = Path::new("system", "usr", name);
+        let mut stored = Stored::default();
+        stored.set("DEFAULT", "grant", grants);
+        stored.set_value("password", password.as_bytes(), Coding::Sealed(&self.world.name, "n1"));
+        stored.set("DEFAULT", "id", &world::identifier());
+        let now = Timestamp::now().as_nanosecond();
+        for node in self.nodes() {
+            self.world.install(&node, &path, stored.clone(), now);
+        }
+    }
+
+    /// Certificate and key of a user, both PEM.
+    ///
+    /// # Errors
+    /// Fails without randomness.
+    pub fn user_certificate(&self, name: &str) -> anyhow::Result<(String, String)> {
+        self.authority.of_user(name)
+    }
+
+    /// Certificate of the cluster's authority, PEM.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority.certificate
+    }
+
+    /// Ends all tokens.
+    pub fn revoke_tokens(&self) {
+        self.world.revoke_tokens();
+    }
+
+    /// Waits until everything written has spread and nothing is being done; false if that takes longer.
+    pub async fn rest(&self, at_most: Duration) -> bool {
+        self.world.rest(at_most).await
+    }
+
+    fn close_doors(&self, node: &str) {
+        for door in self.doors().remove(node).into_iter().flatten() {
+            door.abort();
+        }
+    }
+
+    fn doors(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<String, Vec<JoinHandle<()>>>> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for (_, door) in std::mem::take(&mut *self.doors()) {
+        for door in std::mem::take(&mut *self.doors()).into_values().flatten() {
             door.abort();
         }
         self.world.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         for node in self.nodes() {
-            orchestration::kill_processes(&self.world, &node);
+            instances::kill_processes(&self.world, &node);
         }
     }
 }
@@ -261,14 +357,18 @@ impl Drop for Cluster {
 fn lose(world: &Arc<World>, node: &str) {
     let (paths, peers) = {
         let mut inner = world.lock();
-        let Some(state) = inner.nodes.get_mut(node).filter(|state| !state.is_alive) else { return };
+        let heartbeat = inner.delays.heartbeat;
+        let is_silent = |state: &world::Node| {
+            !state.is_lost && state.down_since.is_some_and(|since| since.elapsed() >= heartbeat)
+        };
+        let Some(state) = inner.nodes.get_mut(node).filter(|state| is_silent(state)) else { return };
         state.is_lost = true;
-        for status in state.statuses.values_mut() {
-            status.is_expected_up = false;
+        if !state.is_alive {
+            state.statuses.values_mut().for_each(|status| status.is_expected_up = false);
         }
         let paths: Vec<Path> = state.published.keys().cloned().collect();
         let peers: Vec<String> =
-            inner.nodes.iter().filter(|(_, state)| state.is_alive).map(|(name, _)| name.clone()).collect();
+            inner.nodes.iter().filter(|(_, state)| state.is_serving).map(|(name, _)| name.clone()).collect();
         (paths, peers)
     };
     for peer in peers {
@@ -285,18 +385,5 @@ fn lose(world: &Arc<World>, node: &str) {
             }
         }
     }
-    orchestration::renew_names(world);
-}
-
-async fn serve(listener: UnixListener, world: Arc<World>, node: String) {
-    // Connections end with the door.
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        while connections.try_join_next().is_some() {}
-        let (world, node) = (Arc::clone(&world), node.clone());
-        connections.spawn(async move {
-            let service = service_fn(move |request| api::answer(Arc::clone(&world), node.clone(), request));
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
+    zone::publish(world);
 }

@@ -26,6 +26,12 @@ struct Arguments {
     /// Times
     #[arg(long, value_enum, default_value_t = Times::Verified)]
     delays: Times,
+    /// A user of the network listeners; may be repeated
+    #[arg(long = "user", value_name = "NAME:PASSWORD:GRANTS")]
+    users: Vec<String>,
+    /// File for the certificate of the cluster's authority
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// File that appears when every node answers: socket and address of each, address of the name server
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -55,6 +61,14 @@ async fn main() -> anyhow::Result<()> {
         },
     };
     let cluster = Cluster::start(&spec)?;
+    for user in &arguments.users {
+        let parts: Vec<&str> = user.splitn(3, ':').collect();
+        let [name, password, grants] = parts[..] else { anyhow::bail!("--user NAME:PASSWORD:GRANTS") };
+        cluster.add_user(name, grants, password);
+    }
+    if let Some(file) = &arguments.ca_file {
+        std::fs::write(file, cluster.authority()).with_context(|| file.display().to_string())?;
+    }
     let mut text = String::new();
     for node in cluster.nodes() {
         text.push_str(&format!("{node} {} {}\n", cluster.socket(&node).display(), cluster.address(&node)));

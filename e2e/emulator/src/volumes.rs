@@ -69,14 +69,14 @@ pub fn refresh(world: &World, node: &str, store: &Path) {
                 .statuses
                 .get(path)
                 .and_then(|status| status.resources.get(section))
-                .is_some_and(|(_, status, _)| status == "up")
+                .is_some_and(|resource| resource.state == "up")
         };
         state
             .files
             .iter()
             .filter(|(path, _)| path.kind == "svc" && path.namespace == store.namespace)
             .flat_map(|(path, file)| {
-                let sections = file.stored.sections.iter().map(|(name, _)| name.clone());
+                let sections = file.stored.resources().map(ToOwned::to_owned);
                 sections.filter(|name| name.starts_with("volume#")).map(move |name| (path.clone(), name))
             })
             .filter(|(path, section)| is_up(path, section))

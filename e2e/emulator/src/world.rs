@@ -1,20 +1,20 @@
-//! The state of the cluster and how it spreads: files per node, publication after a pause, replication by newest time.
-//!
-//! A write is a read, a moment, and a write back, without a lock: of two at once one is lost, as in the real daemon.
+//! The state of the cluster: nodes with their files, what they have published, what runs on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rand::RngExt as _;
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use crate::events::{EventFaults, Stream};
 use crate::path::Path;
 use crate::stored::Stored;
+use crate::users::Sessions;
 
 /// Times of the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct Delays {
     pub monitor: Duration,
     /// Between reading and writing a file.
     pub write: Duration,
+    /// Times of files are multiples of this.
+    pub tick: Duration,
 }
 
 /// A file on a node.
@@ -59,17 +61,36 @@ pub struct Published {
     pub at: Instant,
 }
 
-/// State of an instance that runs.
+/// A resource of an instance.
 #[derive(Clone, Debug)]
+pub struct Resource {
+    /// Driver.
+    pub driver: String,
+    /// What it is, in words.
+    pub label: String,
+    /// `up` or `down`.
+    pub state: &'static str,
+    /// `true`, `false` or `n/a`.
+    pub provisioned: &'static str,
+    /// Facts; an empty map for none.
+    pub facts: Value,
+}
+
+/// State of an instance that runs.
+#[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Resources by id: driver, status, facts.
-    pub resources: BTreeMap<String, (String, String, Value)>,
-    /// Made.
-    pub is_provisioned: bool,
+    /// Resources by id.
+    pub resources: BTreeMap<String, Resource>,
+    /// Resources that were made.
+    pub made: BTreeSet<String>,
+    /// Resources that were started.
+    pub started: BTreeSet<String>,
     /// Orchestration is suspended here.
     pub frozen_at: Option<Timestamp>,
     /// The daemon keeps it up.
     pub is_expected_up: bool,
+    /// When it was started last.
+    pub last_started_at: Option<Timestamp>,
 }
 
 /// What a monitor does.
@@ -77,17 +98,29 @@ pub struct Status {
 pub struct Monitor {
     /// What it works towards.
     pub global_expect: String,
+    /// Since when.
+    pub global_expect_at: Option<Timestamp>,
     /// State.
     pub state: String,
+    /// What the instance is to stay.
+    pub local_expect: &'static str,
     /// Open orchestration.
     pub orchestration: Option<String>,
+    /// When that was accepted.
+    pub accepted: Option<Instant>,
+    /// It stays open whatever happens, until the file is written again.
+    pub is_stuck: bool,
 }
 
 /// A node.
 #[derive(Debug, Default)]
 pub struct Node {
-    /// Processes, network and daemon.
+    /// Processes and network.
     pub is_alive: bool,
+    /// The daemon.
+    pub is_serving: bool,
+    /// Since when the daemon is down.
+    pub down_since: Option<Instant>,
     /// Peers have given up on it.
     pub is_lost: bool,
     /// The daemon has just started: lists are empty, then partial.
@@ -106,28 +139,8 @@ pub struct Node {
     pub failures: Vec<u16>,
     /// Added to every answer.
     pub slowness: Duration,
-}
-
-/// An open event stream.
-#[derive(Debug)]
-pub struct Stream {
-    /// What it wants; empty = everything.
-    pub filters: Vec<crate::events::Filter>,
-    /// Where it goes.
-    pub sink: mpsc::UnboundedSender<String>,
-    /// Number of the next event.
-    pub next: u64,
-}
-
-/// What goes wrong with events.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EventFaults {
-    /// Share that is lost, in percent.
-    pub lose: u32,
-    /// Share that comes twice, in percent.
-    pub duplicate: u32,
-    /// Nothing comes any more, and the stream stays open.
-    pub is_silent: bool,
+    /// What its clock is ahead of the others, in nanoseconds.
+    pub skew: i128,
 }
 
 /// The cluster.
@@ -139,13 +152,24 @@ pub struct World {
     /// Third octet of the first node's address, less one.
     pub base: u8,
     inner: Mutex<Inner>,
+    runtime: Handle,
     /// Tasks that end with the cluster.
     pub tasks: Mutex<JoinSet<()>>,
     /// The cluster's name server.
     pub names: crate::dns::NameServer,
-    zone: Mutex<BTreeMap<String, Vec<std::net::IpAddr>>>,
+    /// Who has logged in, and how often clients have asked.
+    pub sessions: Mutex<Sessions>,
     /// Running processes.
-    pub processes: Mutex<BTreeMap<(String, Path, String), tokio::process::Child>>,
+    pub processes: Mutex<BTreeMap<(String, Path, String), Process>>,
+}
+
+/// A process of a resource.
+#[derive(Debug)]
+pub struct Process {
+    /// The process.
+    pub child: tokio::process::Child,
+    /// The command line it was started with, by which it is found.
+    pub command: String,
 }
 
 /// What changes.
@@ -160,6 +184,12 @@ pub struct Inner {
     pub cuts: Vec<(String, String)>,
     /// Requests by node.
     pub n_requests: BTreeMap<String, u64>,
+    /// Objects that were deleted, with the time of the last file.
+    pub deleted: BTreeMap<Path, i128>,
+    /// Programs do not start: a host without control groups.
+    pub is_start_broken: bool,
+    /// Objects whose next purge gets stuck.
+    pub stuck_purges: BTreeSet<Path>,
 }
 
 // === impl Delays ===
@@ -176,6 +206,7 @@ impl Delays {
             transition: Duration::from_millis(700),
             monitor: Duration::from_secs(60),
             write: Duration::from_millis(2),
+            tick: Duration::from_millis(4),
         }
     }
 
@@ -190,6 +221,7 @@ impl Delays {
             transition: Duration::from_millis(20),
             monitor: Duration::from_millis(300),
             write: Duration::from_millis(1),
+            tick: Duration::ZERO,
         }
     }
 }
@@ -197,7 +229,7 @@ impl Delays {
 // === impl World ===
 
 impl World {
-    /// A cluster of nodes that are not started.
+    /// A cluster of nodes that are not started. Within a runtime.
     ///
     /// # Errors
     /// Fails without a port for the name server.
@@ -224,26 +256,16 @@ impl World {
                 event_faults: EventFaults::default(),
                 cuts: Vec::new(),
                 n_requests: BTreeMap::new(),
+                deleted: BTreeMap::new(),
+                is_start_broken: false,
+                stuck_purges: BTreeSet::new(),
             }),
+            runtime: Handle::current(),
             tasks: Mutex::new(JoinSet::new()),
             names,
-            zone: Mutex::default(),
+            sessions: Mutex::default(),
             processes: Mutex::new(BTreeMap::new()),
         }))
-    }
-
-    /// Replaces the names of the cluster's zone.
-    pub fn replace_zone(&self, zone: BTreeMap<String, Vec<std::net::IpAddr>>) {
-        let mut before = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in before.keys().filter(|name| !zone.contains_key(*name)) {
-            self.names.set(name, &[]);
-        }
-        for (name, addresses) in &zone {
-            if before.get(name) != Some(addresses) {
-                self.names.set(name, addresses);
-            }
-        }
-        *before = zone;
     }
 
     /// The state.
@@ -255,7 +277,7 @@ impl World {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        tasks.spawn_on(task, &self.runtime);
     }
 
     /// Address of a node.
@@ -265,236 +287,75 @@ impl World {
         std::net::Ipv4Addr::new(127, 0, self.base.wrapping_add(n), 1)
     }
 
-    /// Changes a file on a node, as the daemon does: read, a moment, write. Nothing is written where nothing changes.
-    ///
-    /// # Errors
-    /// What `change` says.
-    pub async fn write<E>(
-        self: &Arc<Self>,
-        node: &str,
-        path: &Path,
-        change: impl FnOnce(&mut Stored) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        let (before, pause) = {
-            let inner = self.lock();
-            let file = inner.nodes.get(node).and_then(|node| node.files.get(path));
-            (file.map(|file| file.stored.clone()).unwrap_or_default(), inner.delays.write)
-        };
-        let mut stored = before;
-        let is_changed = change(&mut stored)?;
-        if !is_changed {
-            return Ok(());
-        }
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
-        self.install(node, path, stored, Timestamp::now().as_nanosecond());
-        crate::volumes::refresh(self, node, path);
-        Ok(())
-    }
-
-    /// Puts a file on a node and has it published.
-    pub fn install(self: &Arc<Self>, node: &str, path: &Path, mut stored: Stored, mtime: i128) {
-        if stored.keyword("DEFAULT", "id").is_none() {
-            let id: u128 = rand::random();
-            stored.set("DEFAULT", "id", &format!("{id:032x}"));
-        }
-        let (version, debounce) = {
-            let mut inner = self.lock();
-            let debounce = inner.delays.debounce;
-            let Some(node) = inner.nodes.get_mut(node) else { return };
-            let version = node.files.get(path).map_or(0, |file| file.version) + 1;
-            node.files.insert(path.clone(), File { stored, mtime, version });
-            (version, debounce)
-        };
-        let (world, node, path) = (Arc::clone(self), node.to_owned(), path.clone());
-        self.spawn(async move {
-            tokio::time::sleep(debounce).await;
-            world.publish(&node, &path, version);
-        });
-    }
-
-    /// Publishes a file unless it was written again, and has peers fetch it.
-    fn publish(self: &Arc<Self>, node: &str, path: &Path, version: u64) {
-        let scope = self.scope(node, path);
-        let (is_new, csum, mtime) = {
-            let mut inner = self.lock();
-            let Some(state) = inner.nodes.get_mut(node).filter(|state| state.is_alive) else { return };
-            let Some(file) = state.files.get(path).filter(|file| file.version == version) else { return };
-            let (csum, mtime) = (file.stored.csum(), file.mtime);
-            let before = state.published.get(path);
-            if before.is_some_and(|before| before.csum == csum && before.updated_at == mtime) {
-                return;
-            }
-            let is_new = before.is_none();
-            let published =
-                Published { csum: csum.clone(), updated_at: mtime, scope: scope.clone(), at: Instant::now() };
-            state.published.insert(path.clone(), published);
-            state.monitors.entry(path.clone()).or_insert_with(Monitor::idle);
-            (is_new, csum, mtime)
-        };
-        if is_new {
-            if path.is_actor() {
-                crate::orchestration::first_status(self, node, path);
-            }
-            self.emit_everywhere(node, "ObjectCreated", path, json!({}));
-        }
-        let settings = json!({"csum": csum, "priority": 0, "scope": scope, "updated_at": time(mtime)});
-        self.emit(node, "InstanceConfigUpdated", path, node, false, json!({"instance_config": settings}));
-        for peer in self.peers(node) {
-            let delay = self.relay_delay();
-            let (world, node, path, settings) =
-                (Arc::clone(self), node.to_owned(), path.clone(), settings.clone());
-            let is_in_scope = scope.contains(&peer);
-            self.spawn(async move {
-                tokio::time::sleep(delay).await;
-                if !world.reaches(&node, &peer) {
-                    return;
-                }
-                world.emit(
-                    &peer,
-                    "InstanceConfigUpdated",
-                    &path,
-                    &node,
-                    true,
-                    json!({"instance_config": settings}),
-                );
-                if is_in_scope {
-                    world.fetch(&peer, &node, &path);
-                }
-            });
-        }
-    }
-
-    /// A node takes a peer's file if it is newer.
-    fn fetch(self: &Arc<Self>, node: &str, from: &str, path: &Path) {
-        if !self.scope(from, path).iter().any(|member| member == node) {
-            return;
-        }
-        let newer = {
-            let inner = self.lock();
-            let theirs = inner.nodes.get(from).and_then(|peer| peer.files.get(path));
-            let ours = inner.nodes.get(node).and_then(|own| own.files.get(path));
-            match (theirs, ours) {
-                (Some(theirs), ours) if ours.is_none_or(|ours| theirs.mtime > ours.mtime) => {
-                    Some(theirs.clone())
-                }
-                _ => None,
-            }
-        };
-        if let Some(file) = newer {
-            self.install(node, path, file.stored, file.mtime);
-        }
-    }
-
-    /// A node that is back compares its files with those of its peers, in both directions.
-    pub fn rejoin(self: &Arc<Self>, node: &str) {
-        for peer in self.peers(node) {
-            if !self.reaches(node, &peer) {
-                continue;
-            }
-            let (ours, theirs): (Vec<Path>, Vec<Path>) = {
-                let inner = self.lock();
-                let of = |name: &str| {
-                    inner
-                        .nodes
-                        .get(name)
-                        .map(|node| node.published.keys().cloned().collect())
-                        .unwrap_or_default()
-                };
-                (of(node), of(&peer))
-            };
-            theirs.iter().for_each(|path| self.fetch(node, &peer, path));
-            ours.iter().for_each(|path| self.fetch(&peer, node, path));
-        }
-    }
-
-    /// Nodes that an object is for.
-    #[must_use]
-    pub fn scope(&self, node: &str, path: &Path) -> Vec<String> {
-        let inner = self.lock();
-        let all: Vec<String> = inner.nodes.keys().cloned().collect();
-        let file = inner.nodes.get(node).and_then(|node| node.files.get(path));
-        let nodes = file.and_then(|file| file.stored.keyword("DEFAULT", "nodes"));
-        match nodes {
-            Some("*") => all,
-            Some(list) => list.split_whitespace().map(ToOwned::to_owned).collect(),
-            None if path.is_actor() => vec![node.to_owned()],
-            None => all,
-        }
-    }
-
     /// The other nodes.
     #[must_use]
     pub fn peers(&self, node: &str) -> Vec<String> {
         self.lock().nodes.keys().filter(|peer| *peer != node).cloned().collect()
     }
 
-    /// Whether two nodes live and reach each other.
+    /// Whether the daemons of two nodes live and reach each other.
     #[must_use]
     pub fn reaches(&self, one: &str, other: &str) -> bool {
         let inner = self.lock();
-        let is_cut = inner.cuts.iter().any(|(a, b)| (a == one && b == other) || (a == other && b == one));
-        let lives = |name: &str| inner.nodes.get(name).is_some_and(|node| node.is_alive);
-        !is_cut && lives(one) && lives(other)
+        let lives = |name: &str| inner.nodes.get(name).is_some_and(|node| node.is_serving);
+        !inner.is_cut(one, other) && lives(one) && lives(other)
     }
 
-    /// Tells the streams of all nodes, the peers later.
-    pub fn emit_everywhere(self: &Arc<Self>, node: &str, kind: &'static str, path: &Path, payload: Value) {
-        self.emit(node, kind, path, node, false, payload.clone());
-        for peer in self.peers(node) {
-            let delay = self.relay_delay();
-            let (world, node, path, payload) =
-                (Arc::clone(self), node.to_owned(), path.clone(), payload.clone());
-            self.spawn(async move {
-                tokio::time::sleep(delay).await;
-                if world.reaches(&node, &peer) {
-                    world.emit(&peer, kind, &path, &node, true, payload);
-                }
-            });
-        }
-    }
-
-    /// Tells the streams of one node something about an object of a node.
-    pub fn emit(&self, on: &str, kind: &str, path: &Path, about: &str, is_from_peer: bool, payload: Value) {
-        let mut labels = json!({"namespace": path.namespace, "node": about, "path": path.to_string()});
-        if is_from_peer {
-            labels["from"] = "peer".into();
-        }
-        let mut body = json!({"labels": labels, "path": path.to_string(), "node": about});
-        if let (Value::Object(body), Value::Object(payload)) = (&mut body, payload) {
-            body.extend(payload);
-        }
-        self.send(on, kind, &body);
-    }
-
-    /// Tells the streams of one node something.
-    pub fn send(&self, on: &str, kind: &str, body: &Value) {
-        let mut inner = self.lock();
-        let faults = inner.event_faults;
-        let Some(node) = inner.nodes.get_mut(on) else { return };
-        let mut random = rand::rng();
-        node.streams.retain_mut(|stream| {
-            if faults.is_silent
-                || !stream.filters.is_empty() && !stream.filters.iter().any(|filter| filter.takes(kind, body))
-            {
-                return !stream.sink.is_closed();
-            }
-            if random.random_range(0..100) < faults.lose {
-                return true;
-            }
-            let n_times = if random.random_range(0..100) < faults.duplicate { 2 } else { 1 };
-            (0..n_times).all(|_| {
-                let text = format!("event: {kind}\nid: {}\ndata: {body}\n\n", stream.next);
-                stream.next += 1;
-                stream.sink.send(text).is_ok()
-            })
-        });
-    }
-
-    fn relay_delay(&self) -> Duration {
+    /// Some time between the least and the most that news take to a peer.
+    #[must_use]
+    pub fn relay_delay(&self) -> Duration {
         let (min, max) = self.lock().delays.relay;
         rand::rng().random_range(min..=max.max(min))
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// Whether the way between two nodes is cut.
+    #[must_use]
+    pub fn is_cut(&self, one: &str, other: &str) -> bool {
+        self.cuts.iter().any(|(a, b)| (a == one && b == other) || (a == other && b == one))
+    }
+
+    /// The time of a file that a node writes now, in nanoseconds.
+    #[must_use]
+    pub fn now(&self, node: &str) -> i128 {
+        let skew = self.nodes.get(node).map_or(0, |node| node.skew);
+        let now = Timestamp::now().as_nanosecond() + skew;
+        let tick = i128::try_from(self.delays.tick.as_nanos()).unwrap_or(0);
+        if tick == 0 { now } else { now - now.rem_euclid(tick) }
+    }
+
+    /// A keyword of the defaults of an object, as a node has it.
+    #[must_use]
+    pub fn keyword(&self, node: &str, path: &Path, name: &str) -> Option<&str> {
+        self.nodes.get(node)?.files.get(path)?.stored.keyword("DEFAULT", name)
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    /// Whether what can be made was made: `true`, `false`, `mixed` or `n/a`.
+    #[must_use]
+    pub fn provisioned(&self) -> &'static str {
+        let mut states =
+            self.resources.values().map(|resource| resource.provisioned).filter(|state| *state != "n/a");
+        let Some(first) = states.next() else { return "n/a" };
+        if states.all(|state| state == first) { first } else { "mixed" }
+    }
+
+    /// Whether all of it is up.
+    #[must_use]
+    pub fn avail(&self) -> &'static str {
+        let n_up = self.resources.values().filter(|resource| resource.state == "up").count();
+        match n_up {
+            _ if self.resources.is_empty() => "n/a",
+            0 => "down",
+            n if n == self.resources.len() => "up",
+            _ => "warn",
+        }
     }
 }
 
@@ -504,7 +365,23 @@ impl Monitor {
     /// One that does nothing.
     #[must_use]
     pub fn idle() -> Self {
-        Self { global_expect: "none".to_owned(), state: "idle".to_owned(), orchestration: None }
+        Self {
+            global_expect: "none".to_owned(),
+            global_expect_at: None,
+            state: "idle".to_owned(),
+            local_expect: "none",
+            orchestration: None,
+            accepted: None,
+            is_stuck: false,
+        }
+    }
+
+    /// Ends what it worked on.
+    pub fn rest(&mut self, state: &str) {
+        "none".clone_into(&mut self.global_expect);
+        state.clone_into(&mut self.state);
+        self.orchestration = None;
+        self.accepted = None;
     }
 }
 
@@ -512,4 +389,12 @@ impl Monitor {
 #[must_use]
 pub fn time(nanoseconds: i128) -> String {
     Timestamp::from_nanosecond(nanoseconds).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// A random identifier in its usual form.
+#[must_use]
+pub fn identifier() -> String {
+    let random: u128 = rand::random();
+    let hex = format!("{random:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

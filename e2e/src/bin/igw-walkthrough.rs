@@ -1,14 +1,14 @@
-//! `igw-walkthrough intra-cluster|extra-cluster [--cluster SOCKET --origin NODE=ADDRESS… [--virtual ADDRESS:NETMASK:DEV]]`:
+//! `igw-walkthrough intra-cluster|extra-cluster [--cluster SOCKET|URL --origin NODE=ADDRESS…]`:
 //! plays the deployment of an ingress gateway from nothing to purge, and says what it waited for and how long.
 //!
-//! Without `--cluster` it starts an emulated cluster of three nodes. With it, any OpenSVC v3 cluster is used through the
-//! agent's socket of this node; `--origin` names the address of a test back end on each node, as `ip.host` takes it.
+//! Without `--cluster` it starts an emulated cluster of three nodes, and reaches it through a socket, or over the network
+//! for the extra-cluster form. With it, any OpenSVC v3 cluster is used, through the agent's socket of this node or at the
+//! URL of its listener with `--ca FILE`, `--server-name NAME` and `--user NAME` (password in `IGW_PASSWORD`) or
+//! `--token-file FILE`. `--origin` names the address of a test back end on each node, as `ip.host` takes it; the
+//! intra-cluster form needs `--virtual ADDRESS:NETMASK:DEV`. Binaries have to lie at the same place on all nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,10 @@ use igw_e2e::client::{eventually, get};
 use igw_e2e::load::Load;
 use igw_e2e::process::{binary, signal};
 use igw_e2e::stage::{gateway, node_addresses, route};
+use igw_opensvc::{Client, Credentials, Method, Request, Settings, Target, Trust};
+use secrecy::SecretString;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 /// Which of the two deployments.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,9 +31,18 @@ enum Form {
     Extra,
 }
 
+/// The way to a cluster.
+struct Door {
+    client: Client,
+    runtime: Runtime,
+    /// What tells verbs of igw the same way.
+    arguments: Vec<String>,
+    password: String,
+}
+
 struct Walk {
     form: Form,
-    socket: PathBuf,
+    door: Door,
     /// Address of a test back end on each node.
     origins: BTreeMap<String, IpAddr>,
     /// Address of the gateway that moves: address, netmask, device.
@@ -49,13 +61,17 @@ fn main() -> anyhow::Result<()> {
             "usage: e2e/walkthrough intra-cluster|extra-cluster [--cluster SOCKET --origin NODE=ADDRESS…]"
         ),
     };
-    let mut socket = None;
+    let mut cluster = None;
+    let mut flags = BTreeMap::new();
     let mut origins = BTreeMap::new();
     let mut floating = None;
     while let Some(flag) = arguments.next() {
         let value = arguments.next().with_context(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
-            "--cluster" => socket = Some(PathBuf::from(value)),
+            "--cluster" => cluster = Some(value),
+            "--ca" | "--server-name" | "--user" | "--token-file" => {
+                flags.insert(flag, value);
+            }
             "--origin" => {
                 let (node, address) = value.split_once('=').context("--origin NODE=ADDRESS")?;
                 origins.insert(node.to_owned(), address.parse()?);
@@ -68,8 +84,11 @@ fn main() -> anyhow::Result<()> {
             other => bail!("unknown flag {other}"),
         }
     }
-    let mut walk = match socket {
-        Some(socket) => Walk::on(form, socket, origins, floating)?,
+    let mut walk = match cluster {
+        Some(cluster) => {
+            let password = std::env::var("IGW_PASSWORD").unwrap_or_default();
+            Walk::on(form, Door::open(&cluster, &flags, &password)?, origins, floating)?
+        }
         None => Walk::emulated(form)?,
     };
     let done = walk.play();
@@ -77,12 +96,60 @@ fn main() -> anyhow::Result<()> {
     done.and(ended)
 }
 
+// === impl Door ===
+
+impl Door {
+    /// A socket, or the URL of a listener.
+    fn open(cluster: &str, flags: &BTreeMap<String, String>, password: &str) -> anyhow::Result<Self> {
+        let mut arguments = Vec::new();
+        let flag = |name: &str| flags.get(name).cloned();
+        let target = if cluster.starts_with("https://") {
+            let credentials = match (flag("--user"), flag("--token-file")) {
+                (Some(user), _) => Credentials::Login { user, password: SecretString::from(password) },
+                (None, Some(file)) => Credentials::TokenFile(file.into()),
+                (None, None) => bail!("--user NAME or --token-file FILE says who asks"),
+            };
+            arguments.extend(["--server".to_owned(), cluster.to_owned()]);
+            arguments.extend(flags.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+            Target::Tcp {
+                url: cluster.to_owned(),
+                trust: flag("--ca").map_or(Trust::Unset, |file| Trust::Authority(file.into())),
+                server_name: flag("--server-name"),
+                credentials,
+            }
+        } else {
+            arguments.extend(["--socket".to_owned(), cluster.to_owned()]);
+            Target::Unix(cluster.into())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = {
+            let _inside = runtime.enter();
+            Client::connect_with(target, &Settings::default())?
+        };
+        Ok(Self { client, runtime, arguments, password: password.to_owned() })
+    }
+
+    fn call(&self, method: Method, path: &str, body: &str) -> anyhow::Result<String> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let mut request = Request::raw(method, &segments);
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            request = request.with_query(name, value);
+        }
+        if !body.is_empty() {
+            request = request.with_body("application/octet-stream", body.to_owned());
+        }
+        let answer = self.runtime.block_on(self.client.call(&request))?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+}
+
 // === impl Walk ===
 
 impl Walk {
     fn on(
         form: Form,
-        socket: PathBuf,
+        door: Door,
         origins: BTreeMap<String, IpAddr>,
         floating: Option<(IpAddr, String, String)>,
     ) -> anyhow::Result<Self> {
@@ -95,7 +162,7 @@ impl Walk {
             (_, floating) => floating.unwrap_or((IpAddr::from([0, 0, 0, 0]), String::new(), String::new())),
         };
         let scratch = tempfile::tempdir()?;
-        Ok(Self { form, socket, origins, floating, scratch, children: Vec::new(), is_emulated: false })
+        Ok(Self { form, door, origins, floating, scratch, children: Vec::new(), is_emulated: false })
     }
 
     fn emulated(form: Form) -> anyhow::Result<Self> {
@@ -103,34 +170,52 @@ impl Walk {
         let ready = scratch.path().join("ready");
         // Several may run at once.
         let base = 200 + 8 * (std::process::id() % 6);
-        let child = Command::new(binary("igw-emulator")?)
+        let authority = scratch.path().join("ca.pem");
+        let mut child = Command::new(binary("igw-emulator")?)
             .args(["--folder", &scratch.path().join("cluster").display().to_string()])
             .args(["--base", &base.to_string(), "--delays", "verified"])
+            .args(["--user", &format!("walker:{PASSWORD}:root")])
+            .args(["--ca-file", &authority.display().to_string()])
             .args(["--ready-file", &ready.display().to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut walk = Self {
-            form,
-            socket: PathBuf::new(),
-            origins: BTreeMap::new(),
-            floating: (IpAddr::from([127, 0, u8::try_from(base)?, 80]), "8".to_owned(), "lo".to_owned()),
-            scratch,
-            children: vec![child],
-            is_emulated: true,
-        };
-        walk.wait("emulated cluster answers", || ready.exists())?;
-        for line in std::fs::read_to_string(&ready)?.lines() {
+        let waited = eventually("emulated cluster answers", PATIENCE, || ready.exists());
+        let (mut socket, mut url) = (String::new(), String::new());
+        let mut origins = BTreeMap::new();
+        for line in std::fs::read_to_string(&ready).unwrap_or_default().lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [node, socket, address] = words[..] else { continue };
-            if walk.socket.as_os_str().is_empty() {
-                walk.socket = PathBuf::from(socket);
+            let [node, path, address] = words[..] else { continue };
+            if socket.is_empty() {
+                path.clone_into(&mut socket);
+                url = format!("https://{address}:1215");
             }
             let IpAddr::V4(address) = address.parse()? else { continue };
             let [a, b, c, _] = address.octets();
-            walk.origins.insert(node.to_owned(), IpAddr::from([a, b, c, 7]));
+            origins.insert(node.to_owned(), IpAddr::from([a, b, c, 7]));
         }
-        Ok(walk)
+        // One form through a socket, the other over the network.
+        let door = match form {
+            Form::Intra => Door::open(&socket, &BTreeMap::new(), ""),
+            Form::Extra => {
+                let flags = [
+                    ("--ca", authority.display().to_string()),
+                    ("--server-name", "n1".to_owned()),
+                    ("--user", "walker".to_owned()),
+                ];
+                Door::open(&url, &flags.map(|(name, value)| (name.to_owned(), value)).into(), PASSWORD)
+            }
+        };
+        let door = match waited.and(door) {
+            Ok(door) => door,
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
+        let floating = (IpAddr::from([127, 0, u8::try_from(base)?, 80]), "8".to_owned(), "lo".to_owned());
+        Ok(Self { form, door, origins, floating, scratch, children: vec![child], is_emulated: true })
     }
 
     fn play(&mut self) -> anyhow::Result<()> {
@@ -183,7 +268,7 @@ impl Walk {
             self.paths().is_ok_and(|paths| !paths.iter().any(|path| path.contains("igw-edge")))
         })?;
         self.step("purge the test back ends", || {
-            self.call("POST", "/api/object/path/testigw/svc/web/action/purge", "").map(|_| ())
+            self.call(Method::POST, "/api/object/path/testigw/svc/web/action/purge", "").map(|_| ())
         })?;
         self.wait("the test back ends are gone", || {
             self.paths().is_ok_and(|paths| !paths.iter().any(|path| path == "testigw/svc/web"))
@@ -203,7 +288,8 @@ impl Walk {
     fn start_operator(&mut self) -> anyhow::Result<()> {
         let log = std::fs::File::create(self.scratch.path().join("operator.log"))?;
         let mut command = Command::new(binary("igw")?);
-        command.args(["operator", "--socket", &self.socket.display().to_string(), "--admin", "127.0.0.1:0"]);
+        command.args(["operator", "--admin", "127.0.0.1:0"]).args(&self.door.arguments);
+        command.env("IGW_PASSWORD", &self.door.password);
         command.args(["--proxy", &binary("igw-proxy")?.display().to_string()]);
         command.args(["--proxy-state", if self.is_emulated { "{var}/igw" } else { "/var/lib/igw" }]);
         if self.is_emulated {
@@ -264,45 +350,40 @@ impl Walk {
         ));
         let policy = "apiVersion: igw.opensvc.com/v1alpha1\nkind: BackendPolicy\nmetadata: {name: web}\nspec:\n  targetRefs: [{group: \"\", kind: Service, name: web}]\n  healthCheck: {active: {tcp: {}, interval: 500ms, timeout: 300ms}, passive: {consecutiveErrors: 1, ejectFor: 2s, maxEjectionPercent: 100}, panicThreshold: 0}\n";
         self.apply("testigw", policy)?;
-        self.call("POST", "/api/object/path/testigw/svc/web/config/file", &text)?;
-        let provision = || self.call("POST", "/api/object/path/testigw/svc/web/action/provision", "").is_ok();
+        self.call(Method::POST, "/api/object/path/testigw/svc/web/config/file", &text)?;
+        let provision =
+            || self.call(Method::POST, "/api/object/path/testigw/svc/web/action/provision", "").is_ok();
         self.wait("every node knows the test back ends", provision)?;
         self.wait("the test back ends are up", || self.is_up("testigw/svc/web"))
     }
 
     fn on_instance(&self, node: &str, verb: &str) -> anyhow::Result<()> {
         let path = format!("/api/node/name/{node}/instance/path/testigw/svc/web/action/{verb}");
-        self.step(&format!("{verb} the instance on {node}"), || self.call("POST", &path, "").map(|_| ()))
+        self.step(&format!("{verb} the instance on {node}"), || {
+            self.call(Method::POST, &path, "").map(|_| ())
+        })
     }
 
     fn is_up(&self, service: &str) -> bool {
-        let text = self.call("GET", &format!("/api/object/path/{service}"), "").unwrap_or_default();
+        let text = self.call(Method::GET, &format!("/api/object/path/{service}"), "").unwrap_or_default();
         let item: Value = serde_json::from_str(&text).unwrap_or_default();
-        item["data"]["avail"] == "up" && item["data"]["provisioned"] == "true"
+        // Where nothing has to be made, nothing is said of it.
+        let is_made = matches!(item["data"]["provisioned"].as_str(), Some("true" | "n/a"));
+        item["data"]["avail"] == "up" && is_made
     }
 
     fn paths(&self) -> anyhow::Result<Vec<String>> {
-        Ok(serde_json::from_str(&self.call("GET", "/api/object/path?path=**", "")?)?)
+        Ok(serde_json::from_str(&self.call(Method::GET, "/api/object/path?path=**", "")?)?)
     }
 
-    fn call(&self, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
-        let mut stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let status = answer.split(' ').nth(1).unwrap_or_default();
-        ensure!(status.starts_with('2'), "{method} {path}: {answer}");
-        Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    fn call(&self, method: Method, path: &str, body: &str) -> anyhow::Result<String> {
+        self.door.call(method, path, body)
     }
 
     fn igw(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(binary("igw")?);
-        command.args(arguments).arg("--socket").arg(&self.socket).env_remove("OSVC_NAMESPACE");
+        command.args(arguments).args(&self.door.arguments).env_remove("OSVC_NAMESPACE");
+        command.env("IGW_PASSWORD", &self.door.password);
         let done = command.stdin(Stdio::null()).output()?;
         let words = String::from_utf8_lossy(&done.stdout).into_owned();
         ensure!(
@@ -321,8 +402,17 @@ impl Walk {
         Ok(())
     }
 
-    fn wait(&self, what: &str, check: impl FnMut() -> bool) -> anyhow::Result<()> {
-        let waited = eventually(what, PATIENCE, check).with_context(|| {
+    fn wait(&self, what: &str, mut check: impl FnMut() -> bool) -> anyhow::Result<()> {
+        // A listener on the network takes 20 requests a second of one address.
+        let mut last: Option<Instant> = None;
+        let spaced = || {
+            if last.is_some_and(|last| last.elapsed() < PACE) {
+                return false;
+            }
+            last = Some(Instant::now());
+            check()
+        };
+        let waited = eventually(what, PATIENCE, spaced).with_context(|| {
             std::fs::read_to_string(self.scratch.path().join("operator.log")).unwrap_or_default()
         })?;
         println!("waited {:.1} s: {what}", waited.as_secs_f64());
@@ -349,3 +439,6 @@ const CHECKS: Duration = Duration::from_secs(3);
 const HOST: &str = "svc1.opensvc.com";
 const PORT: u16 = 8080;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a condition.
+const PACE: Duration = Duration::from_millis(200);
+const PASSWORD: &str = "walk through it";

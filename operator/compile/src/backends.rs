@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use igw_crds::objects::backend::BackendSpec;
+use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
 use igw_crds::objects::backend_policy::{
     self, AddressFamily, BackendPolicySpec, Discovery, HoldTime, LoadBalancerType, RecordType, SrvWeight,
 };
@@ -95,8 +95,8 @@ impl<'o> Backends<'o> {
                 );
                 return Err(BadReference { reason: "BackendNotFound", message });
             };
-            self.check_names(namespace, &reference.name, spec)?;
-            let is_own = |name: &str| self.service_of(name).is_some();
+            self.check_services(namespace, &reference.name, spec)?;
+            let is_own = |endpoint: &BackendEndpoint| !self.services_behind(endpoint).is_empty();
             if let Some(refused) =
                 refused_endpoint(self.objects, namespace, spec, is_own, self.members.is_some())
             {
@@ -130,22 +130,27 @@ impl<'o> Backends<'o> {
         (self.made, self.policies.resolvers.clone(), self.policies.statuses())
     }
 
-    /// Names of the cluster's services inside a Backend need the grants that references to the services need.
-    fn check_names(&self, namespace: &str, backend: &str, spec: &BackendSpec) -> Result<(), BadReference> {
-        for fqdn in spec.endpoints.iter().filter_map(|endpoint| endpoint.fqdn.as_ref()) {
-            let Some((service, owner)) = self.service_of(fqdn.hostname.as_str()) else { continue };
-            let crossing = Reference {
-                from_group: "igw.opensvc.com",
-                from_kind: "Backend",
-                from_namespace: namespace,
-                to_group: "",
-                to_kind: "Service",
-                to_namespace: owner,
-                to_name: service,
-            };
-            if !is_allowed(self.objects, &crossing) {
+    /// Names and addresses of the cluster's services inside a Backend need the grants that references to the services
+    /// need. Where several services share an address, one grant opens it.
+    fn check_services(&self, namespace: &str, backend: &str, spec: &BackendSpec) -> Result<(), BadReference> {
+        for endpoint in &spec.endpoints {
+            let services = self.services_behind(endpoint);
+            let is_open = services.iter().any(|(owner, service)| {
+                let crossing = Reference {
+                    from_group: "igw.opensvc.com",
+                    from_kind: "Backend",
+                    from_namespace: namespace,
+                    to_group: "",
+                    to_kind: "Service",
+                    to_namespace: owner,
+                    to_name: service,
+                };
+                is_allowed(self.objects, &crossing)
+            });
+            if let Some((owner, service)) = services.first().filter(|_| !is_open) {
+                let how = if endpoint.ip.is_some() { "names an address of" } else { "names" };
                 let message = format!(
-                    "Backend {namespace}/{backend} names service {owner}/{service}, and no ReferenceGrant in namespace {owner} \
+                    "Backend {namespace}/{backend} {how} service {owner}/{service}, and no ReferenceGrant in namespace {owner} \
                      lets Backend of {namespace} refer to Service {service}; its owner must write one"
                 );
                 return Err(BadReference { reason: "RefNotPermitted", message });
@@ -154,13 +159,14 @@ impl<'o> Backends<'o> {
         Ok(())
     }
 
-    /// Service and namespace behind a name of the cluster's zone.
-    fn service_of<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
-        self.members?;
-        let inside = name.trim_end_matches('.').strip_suffix(self.cluster)?.strip_suffix(".svc.")?;
-        let mut labels = inside.rsplit('.');
-        let namespace = labels.next().filter(|label| !label.is_empty())?;
-        labels.next().filter(|label| !label.is_empty()).map(|service| (service, namespace))
+    /// Namespaces and names of the services that an endpoint belongs to.
+    fn services_behind<'n>(&'n self, endpoint: &'n BackendEndpoint) -> Vec<(&'n str, &'n str)> {
+        let Some(members) = self.members else { return Vec::new() };
+        if let Some(fqdn) = &endpoint.fqdn {
+            return service_of(fqdn.hostname.as_str(), self.cluster).into_iter().collect();
+        }
+        let found = endpoint.ip.as_ref().and_then(|ip| members.addresses.get(&ip.address));
+        found.into_iter().flatten().filter_map(|name| name.split_once('/')).collect()
     }
 
     fn service(&mut self, namespace: &str, name: &str, port: u16) -> BackendId {
@@ -385,3 +391,16 @@ fn span_or(span: &Option<TimeSpan>, default: u64) -> u64 {
 
 /// Below this share of healthy endpoints, health is ignored.
 const PANIC_PERCENT: u8 = 50;
+
+/// Namespace and name of the service behind a name of the cluster's zone: `<svc>.<ns>.svc.<cluster>`, perhaps with the
+/// label of an instance or a port before it, or `<svc>.<ns>.svc.<node>.node.<cluster>`.
+fn service_of<'n>(name: &'n str, cluster: &str) -> Option<(&'n str, &'n str)> {
+    let inside = name.trim_end_matches('.').strip_suffix(cluster)?.strip_suffix('.')?;
+    let inside = match inside.strip_suffix(".node") {
+        Some(on_node) => on_node.rsplit_once('.')?.0,
+        None => inside,
+    };
+    let mut labels = inside.strip_suffix(".svc")?.rsplit('.');
+    let namespace = labels.next().filter(|label| !label.is_empty())?;
+    labels.next().filter(|label| !label.is_empty()).map(|service| (namespace, service))
+}

@@ -42,6 +42,8 @@ pub struct Facts {
 pub struct Members {
     /// Services by `namespace/name`.
     pub services: BTreeSet<String>,
+    /// Services by the addresses of their instances. Needed only where a Backend names addresses.
+    pub addresses: BTreeMap<IpAddr, BTreeSet<String>>,
     /// Addresses of nodes by name.
     pub nodes: BTreeMap<String, Vec<IpAddr>>,
 }

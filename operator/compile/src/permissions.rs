@@ -1,6 +1,6 @@
 //! What a GatewayConfig lets namespaces do: which hostnames their routes may use, what their Backends may name.
 
-use igw_crds::objects::backend::BackendSpec;
+use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
 use igw_crds::objects::gateway_config::{AllowedHostnames, BackendRule, BackendRules, GatewayConfigSpec};
 use igw_crds::objects::{Kind, Spec};
 
@@ -34,13 +34,13 @@ impl Hostnames {
     }
 }
 
-/// What a Backend names and no rule of the GatewayConfig `default` in namespace `system` allows, in words. Names of
-/// services, `is_own`, are not judged here.
+/// What a Backend names and no rule of the GatewayConfig `default` in namespace `system` allows, in words. Names and
+/// addresses of services, `is_own`, are not judged here.
 pub(crate) fn refused_endpoint(
     objects: &ObjectSet,
     namespace: &str,
     backend: &BackendSpec,
-    is_own: impl Fn(&str) -> bool,
+    is_own: impl Fn(&BackendEndpoint) -> bool,
     is_cluster: bool,
 ) -> Option<String> {
     let rules = default_config(objects).and_then(|config| config.backends.as_ref());
@@ -53,7 +53,8 @@ pub(crate) fn refused_endpoint(
     };
     let is_for = |rule: &&BackendRule| rule.namespaces.iter().any(|name| name == "*" || name == namespace);
     let rules: Vec<&BackendRule> = rules.allow.iter().filter(is_for).collect();
-    backend.endpoints.iter().find_map(|endpoint| {
+    // Services are judged by grants.
+    backend.endpoints.iter().filter(|endpoint| !is_own(endpoint)).find_map(|endpoint| {
         if let Some(ip) = &endpoint.ip {
             let is_allowed =
                 rules.iter().any(|rule| rule.cidrs.iter().any(|network| network.contains(ip.address)));
@@ -61,10 +62,6 @@ pub(crate) fn refused_endpoint(
         }
         if let Some(fqdn) = &endpoint.fqdn {
             let name = fqdn.hostname.as_str();
-            // Services are judged by grants.
-            if is_own(name) {
-                return None;
-            }
             let is_allowed = rules.iter().any(|rule| rule.names.iter().any(|pattern| covers(pattern, name)));
             return (!is_allowed).then(|| format!("name {name}"));
         }

@@ -18,6 +18,11 @@ fn compiled(text: &str) -> Compiled {
     });
     let members = Members {
         services: ["a/web".to_owned(), "b/web".to_owned()].into(),
+        addresses: [
+            ("10.0.0.7".parse().expect("an address"), ["b/web".to_owned()].into()),
+            ("10.0.0.8".parse().expect("an address"), ["a/web".to_owned()].into()),
+        ]
+        .into(),
         nodes: [("n1".to_owned(), vec!["10.0.0.1".parse().expect("an address")])].into(),
     };
     compile(
@@ -82,6 +87,18 @@ fn nothing_of_another_namespace_is_reached_without_its_grant() {
             "RefNotPermitted",
             "ReferenceGrant in namespace b",
         ),
+        // By the name of its instance on a node.
+        (
+            route("a.test", TO_X) + &backend("{fqdn: {hostname: web.b.svc.n1.node.blue, port: 80}}"),
+            "RefNotPermitted",
+            "ReferenceGrant in namespace b",
+        ),
+        // By the address of an instance.
+        (
+            route("a.test", TO_X) + &backend("{ip: {address: 10.0.0.7, port: 80}}"),
+            "RefNotPermitted",
+            "names an address of service b/web",
+        ),
         // By address: a cluster allows none unless its administrator does.
         (
             route("a.test", TO_X) + &backend("{ip: {address: 10.0.0.9, port: 80}}"),
@@ -122,6 +139,11 @@ fn grants_and_rules_open_what_they_name() {
             + &grant("igw.opensvc.com", "Backend"),
         route("a.test", TO_X) + &backend("{fqdn: {hostname: web.a.svc.blue, port: 80}}"),
         route("a.test", TO_X) + &backend("{ip: {address: 10.0.0.9, port: 80}}") + rules,
+        // The address of a service is opened by the service's grant.
+        route("a.test", TO_X) + &backend("{ip: {address: 10.0.0.8, port: 80}}"),
+        route("a.test", TO_X)
+            + &backend("{ip: {address: 10.0.0.7, port: 80}}")
+            + &grant("igw.opensvc.com", "Backend"),
         route("a.test", TO_X) + &backend("{fqdn: {hostname: x.example, port: 80}}") + rules,
     ] {
         let compiled = compiled(&text);

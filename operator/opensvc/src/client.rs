@@ -46,13 +46,20 @@ impl Client {
         Ok(Self { link, login: Arc::new(Login::new(credentials)) })
     }
 
-    /// Sends a request of one's own and gives back an answer of a success status.
+    /// Sends a request of one's own and gives back an answer of a success status. A request that the daemon's limiter
+    /// refuses was not looked at: it is sent again, at most 5 times in all, after the pause that the budget makes.
     ///
     /// # Errors
     ///
     /// Every failure as an [`Error`], as all calls give it.
     pub async fn call(&self, request: &Request) -> Result<Answer, Error> {
-        check(request, self.exchange(request).await?)
+        let mut n_tries = 1;
+        loop {
+            match check(request, self.exchange(request).await?) {
+                Err(Error::RateLimited { .. }) if n_tries < LIMITED_TRIES => n_tries += 1,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The budget of this client, to be shared with clients of other nodes: the daemon counts by address.
@@ -160,3 +167,6 @@ pub(crate) fn unparsed(request: &Request, answer: &Answer, error: &serde_json::E
 pub(crate) fn malformed(request: &Request, cause: impl Into<String>) -> Error {
     Error::Malformed { place: request.place(), cause: cause.into() }
 }
+
+/// How often a request is sent that the daemon's limiter refuses.
+const LIMITED_TRIES: u32 = 5;

@@ -21,7 +21,7 @@ pub struct DescribeArgs {
 /// Usage, a target that does not answer, standard output's.
 pub fn run(args: &DescribeArgs) -> Result<Exit, Failure> {
     let selection = args.selection.parse()?;
-    let listing = args.target.listing()?;
+    let listing = args.target.listing_of(selection.namespace.as_deref())?;
     let mut pages = Vec::new();
     let mut exit = Exit::Done;
     for part in &selection.parts {

@@ -44,7 +44,7 @@ enum Form {
 /// Usage, a target that does not answer, standard output's.
 pub fn run(args: &GetArgs) -> Result<Exit, Failure> {
     let selection = args.selection.parse()?;
-    let listing = args.target.listing()?;
+    let listing = args.target.listing_of(selection.namespace.as_deref())?;
     let mut page = String::new();
     let mut items: Vec<&Value> = Vec::new();
     let mut exit = Exit::Done;

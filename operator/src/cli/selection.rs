@@ -13,7 +13,7 @@ pub struct SelectionArgs {
     #[arg(required = true, value_name = "KIND[/NAME]")]
     objects: Vec<String>,
     /// Namespace
-    #[arg(short, long, value_name = "NS", default_value = "default")]
+    #[arg(short, long, value_name = "NS", env = "OSVC_NAMESPACE", default_value = "default")]
     namespace: String,
     /// All namespaces
     #[arg(short = 'A', long)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use igw_crds::snapshot::Snapshot;
 use igw_crds::sync::Envelope;
+use serde_json::Value;
 
 use super::apply::run;
 use super::connection::ConnectionArgs;
@@ -11,6 +12,7 @@ use super::{Exit, Failure};
 use crate::cluster::reader::ClusterRead;
 use crate::doors::http::fetch;
 use crate::objects::listing::Listing;
+use crate::output::rows::text;
 use crate::standalone::offline::Offline;
 use crate::standalone::state::default_folder;
 
@@ -49,6 +51,31 @@ impl TargetArgs {
             .or_else(|_| std::fs::read(state.join("status.json")))
             .map_err(|error| nothing_there(&state, &error))?;
         serde_json::from_slice(&bytes).map_err(|error| unreadable(&state, &error.to_string()))
+    }
+
+    /// The objects of a namespace, or of all, with those of `system`.
+    ///
+    /// # Errors
+    /// As [`TargetArgs::listing`]; a namespace of a cluster that may not be read.
+    pub fn listing_of(&self, namespace: Option<&str>) -> Result<Listing, Failure> {
+        let Some(namespace) = namespace.filter(|_| self.is_cluster()) else { return self.listing() };
+        run(async {
+            let client = self.connection.client()?;
+            let listing = ClusterRead::load(&client, Some(namespace)).await?.view().listing();
+            let is_there = |object: &Value| text(object, "/metadata/namespace") == namespace;
+            if !listing.objects.iter().any(is_there) {
+                let caller = client.whoami().await?;
+                if !caller.has_role("guest", namespace) {
+                    let message = format!(
+                        "{} may not read namespace {namespace}: missing grant, one of: guest:{namespace}, \
+                         operator:{namespace}, admin:{namespace}, root",
+                        caller.name
+                    );
+                    return Err(Failure::new(Exit::Failed, message));
+                }
+            }
+            Ok(listing)
+        })
     }
 
     /// The snapshot that is served, or would be.

@@ -38,6 +38,7 @@ use crate::doors::metrics::Metrics;
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Ledger;
 use crate::objects::view::{Record, Shown, View};
+pub use publish::names_addresses;
 
 /// What the operator is told at its start.
 #[derive(Clone, Debug)]
@@ -73,6 +74,8 @@ pub enum Call {
     List,
     /// List the names of all objects.
     Names,
+    /// Read the addresses of all services.
+    Addresses,
     /// Read the keys of an input, of which this version was announced.
     Read(ObjectPath, String),
     /// A step of an object that is the operator's.
@@ -90,6 +93,8 @@ pub enum Answer {
     List(Vec<ObjectItem>),
     /// Names.
     Names(Vec<ObjectPath>),
+    /// Services, as `namespace/name`, by address.
+    Addresses(Owners),
     /// Keys of an input.
     Keys(Vec<(KeyName, Bytes)>),
     /// An object of the operator's.
@@ -115,6 +120,18 @@ pub struct Around {
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
+/// Services, as `namespace/name`, by the addresses of their instances.
+pub type Owners = BTreeMap<IpAddr, BTreeSet<String>>;
+
+/// Whose address is whose, as far as that matters: where a Backend names addresses.
+#[derive(Debug, Default)]
+struct Addresses {
+    is_wanted: bool,
+    is_asking: bool,
+    known: Option<Owners>,
+    due: Option<Instant>,
+}
+
 /// The operator.
 pub struct Engine {
     settings: Settings,
@@ -128,6 +145,7 @@ pub struct Engine {
     /// Services of others, by name, with the moment since when lists do not have them.
     neighbours: BTreeMap<ObjectPath, Option<Instant>>,
     names: Names,
+    addresses: Addresses,
     /// State and addresses of others' instances, as events tell them.
     instances: BTreeMap<(ObjectPath, String), (Availability, Vec<IpAddr>)>,
     hints: Vec<(Instant, String)>,
@@ -173,6 +191,14 @@ struct Names {
     listed_at: Option<Instant>,
 }
 
+// === impl Addresses ===
+
+impl Addresses {
+    fn wake(&self, now: Instant) -> Option<Instant> {
+        (self.is_wanted && !self.is_asking).then(|| self.due.unwrap_or(now))
+    }
+}
+
 // === impl Engine ===
 
 impl Engine {
@@ -190,6 +216,7 @@ impl Engine {
             reports: Reports::default(),
             neighbours: BTreeMap::new(),
             names: Names::default(),
+            addresses: Addresses::default(),
             instances: BTreeMap::new(),
             hints: Vec::new(),
             ledger: Ledger::new(0),
@@ -320,6 +347,8 @@ impl Engine {
         let place = (path.clone(), node.unwrap_or_default());
         if self.instances.get(&place) != Some(&state) {
             self.instances.insert(place, state);
+            // Whose addresses these are is read again when it is on all nodes.
+            self.addresses.due = Some(now + NAMES_SPREAD);
             let fqdn = format!("{}.{}.svc.{cluster}", path.name(), path.namespace());
             self.outlets.gateways.hint(&fqdn);
             self.hints.push((now + NAMES_SPREAD, fqdn));
@@ -366,6 +395,18 @@ impl Engine {
             }
             (Call::List, Ok(Answer::List(items))) => self.listed(&items, now),
             (Call::Names, Ok(Answer::Names(names))) => self.named(names, now),
+            (Call::Addresses, answer) => {
+                self.addresses.is_asking = false;
+                self.addresses.due = Some(now + if answer.is_ok() { ADDRESSES_REST } else { RETRY });
+                match answer {
+                    Ok(Answer::Addresses(owners)) if self.addresses.known.as_ref() != Some(&owners) => {
+                        self.addresses.known = Some(owners);
+                        self.decide_soon(now);
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.complain(call, Some(error)),
+                }
+            }
             (Call::List | Call::Names, answer) => {
                 self.is_listing = self.is_listing.saturating_sub(1);
                 self.has_list_failed = true;
@@ -426,6 +467,13 @@ impl Engine {
             self.is_listing = 2;
             self.has_list_failed = false;
             calls.extend([Call::List, Call::Names]);
+        }
+        if self.addresses.is_wanted
+            && !self.addresses.is_asking
+            && self.addresses.due.is_none_or(|due| due <= now)
+        {
+            self.addresses.is_asking = true;
+            calls.push(Call::Addresses);
         }
         for (path, version) in self.inputs.due(now) {
             if self.under_way.len() < READS_AT_ONCE && self.under_way.insert(path.clone()) {
@@ -492,6 +540,7 @@ impl Engine {
             compile,
             lead,
             self.statuses_due,
+            self.addresses.wake(now),
             self.inputs.wake(),
             self.owned.wake(now),
             self.services.wake(now),
@@ -638,6 +687,8 @@ const PEER_GRACE: Duration = Duration::from_secs(2);
 const SETTLE_LIST: Duration = Duration::from_millis(500);
 const STATUS_SETTLE: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(2);
+/// Between two readings of addresses, without news of instances.
+const ADDRESSES_REST: Duration = Duration::from_secs(60);
 const READS_AT_ONCE: usize = 8;
 /// Time for a new name to reach every nameserver.
 const NAMES_SPREAD: Duration = Duration::from_secs(1);

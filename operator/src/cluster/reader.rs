@@ -10,9 +10,10 @@ use igw_opensvc::{Client, Error, Kind, ObjectPath};
 use serde_json::Value;
 
 use super::books::Book;
+use super::engine::names_addresses;
 use super::inputs::Inputs;
 use super::layout::{LEDGER_BOOK, STATUS, STATUS_BOOK, is_input};
-use super::runner::look_around;
+use super::runner::{look_around, owners};
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Entry;
 use crate::objects::meaning::{meaning, notices_of};
@@ -68,15 +69,19 @@ impl ClusterRead {
             statuses.extend(Book::new(STATUS_BOOK).read(values.iter().copied(), namespace));
         }
         let services = client.paths("*/svc/*").await.unwrap_or_default();
+        let gathered = inputs.gather();
+        let is_asked = gathered.objects.values().any(|taken| names_addresses(&taken.object.spec));
+        let addresses = if is_asked { owners(client).await? } else { BTreeMap::new() };
         let facts = Facts {
             cluster: around.cluster,
             nameservers: around.nameservers.iter().map(|address| (*address, 53).into()).collect(),
             members: Some(Members {
                 services: services.iter().filter(|path| path.kind() == Kind::Svc).map(name_of).collect(),
+                addresses,
                 nodes: around.addresses,
             }),
         };
-        Ok(Self { gathered: inputs.gather(), records, statuses, facts, epoch: 0 })
+        Ok(Self { gathered, records, statuses, facts, epoch: 0 })
     }
 
     /// What the objects mean.

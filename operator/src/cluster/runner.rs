@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use igw_opensvc::{Action, Client, Error, Evaluate, InstanceAction, InstanceOptions, NO_OBJECTS, ObjectPath};
 
-use super::engine::{Answer, Around, Call};
+use super::engine::{Answer, Around, Call, Owners};
 use super::owned::{Done as OwnedDone, Step as OwnedStep};
 use super::service_text::text;
 use super::services::{Done as ServiceDone, Step as ServiceStep};
@@ -20,6 +20,7 @@ pub async fn make(client: &Client, call: &Call, selector: &str) -> Result<Answer
         Call::LookAround => Ok(Answer::Around(Box::new(look_around(client).await?))),
         Call::List => Ok(Answer::List(client.objects(selector).await?)),
         Call::Names => Ok(Answer::Names(client.paths("**").await?)),
+        Call::Addresses => Ok(Answer::Addresses(owners(client).await?)),
         Call::Read(path, _) => Ok(Answer::Keys(client.read_keys(path, |_| true).await?)),
         Call::Owned(path, step) => Ok(Answer::Owned(own(client, path, step).await?)),
         Call::Service(path, step) => Ok(Answer::Service(serve(client, path, step).await?)),
@@ -74,6 +75,21 @@ async fn stop_removed(client: &Client, path: &ObjectPath, removed: &[String]) ->
         client.act_on_instance(node, path, InstanceAction::Stop, &options).await?;
     }
     Ok(())
+}
+
+/// Whose addresses are whose.
+///
+/// # Errors
+/// The client's.
+pub async fn owners(client: &Client) -> Result<Owners, Error> {
+    let mut owners = Owners::new();
+    for item in client.objects("*/svc/*").await? {
+        let name = format!("{}/{}", item.path.namespace(), item.path.name());
+        for address in item.instances.values().flat_map(igw_opensvc::Instance::addresses) {
+            owners.entry(address).or_default().insert(name.clone());
+        }
+    }
+    Ok(owners)
 }
 
 /// Looks at cluster and nodes.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use igw_compile::{Deployment, Facts, Members, Status, program, share};
 use igw_crds::objects::gateway_config::Topology;
-use igw_crds::objects::{Kind as ObjectKind, ObjectKey};
+use igw_crds::objects::{Kind as ObjectKind, ObjectKey, Spec};
 use igw_crds::snapshot::EndpointSource;
 use igw_crds::stored::{pack_snapshot, unpack_snapshot};
 use igw_crds::sync::{Envelope, SyncConfig};
@@ -57,6 +57,13 @@ impl Engine {
             return;
         }
         self.gathered = self.inputs.gather();
+        self.addresses.is_wanted =
+            self.gathered.objects.values().any(|taken| names_addresses(&taken.object.spec));
+        if self.addresses.is_wanted && self.addresses.known.is_none() {
+            // Nothing is opened, nor closed, before it is known whose addresses they are.
+            self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
+            return;
+        }
         self.keep_records(wall);
         let facts = self.facts();
         let compiled = meaning(&self.gathered, &self.records, &facts);
@@ -155,6 +162,7 @@ impl Engine {
                     .keys()
                     .map(|path| format!("{}/{}", path.namespace(), path.name()))
                     .collect(),
+                addresses: self.addresses.known.clone().unwrap_or_default(),
                 nodes: around.addresses.clone(),
             }),
         }
@@ -532,3 +540,8 @@ const KEY: &str = "sync/key.pem";
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 /// Notices of one decision that are logged one by one.
 const MAX_LOGGED: usize = 200;
+
+/// Whether an object is a Backend with addresses.
+pub fn names_addresses(spec: &Spec) -> bool {
+    matches!(spec, Spec::Backend(backend) if backend.endpoints.iter().any(|endpoint| endpoint.ip.is_some()))
+}

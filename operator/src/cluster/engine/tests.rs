@@ -218,6 +218,7 @@ impl Simulation {
                 Ok(Answer::List(known.map(|path| self.model.item(path)).collect()))
             }
             Call::Names => Ok(Answer::Names(self.model.objects.keys().cloned().collect())),
+            Call::Addresses => Ok(Answer::Addresses(BTreeMap::new())),
             Call::Read(path, _) => {
                 let keys = self.model.objects.get(path).ok_or_else(unknown)?;
                 Ok(Answer::Keys(values(keys)))
