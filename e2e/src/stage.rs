@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -64,6 +65,45 @@ impl Stage {
             scratch,
             _runtime: runtime,
         })
+    }
+
+    /// Runs the operator as a service of the cluster, as `deploy/opensvc/operator-root.conf` has it: on one node at a time.
+    ///
+    /// # Errors
+    /// Fails if it does not come up.
+    pub fn deploy_operator(&self) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(project("deploy/opensvc/operator-root.conf"))?;
+        let is_start = |line: &&str| line.starts_with("start = ");
+        let start = text.lines().find(is_start).context("no command")?;
+        // Paths of this machine, and addresses that all nodes share otherwise. The operator's own reference to the
+        // folder of a node must not be resolved where the operator is started.
+        let mut starts = String::new();
+        for node in self.cluster.nodes() {
+            let address = self.cluster.address(&node);
+            let line = start
+                .replace("start = ", "exec ")
+                .replace("/usr/bin/igw ", &format!("{} ", binary("igw")?.display()))
+                .replace("/var/lib/opensvc/lsnr/http.sock", &self.cluster.socket(&node).display().to_string())
+                .replace("[::]", &address.to_string())
+                .replace("127.0.0.1", &address.to_string());
+            let proxy = binary("igw-proxy")?.display().to_string();
+            let script = self.write(
+                &format!("operator.{node}"),
+                &format!("#!/bin/sh\n{line} --proxy {proxy} --proxy-state '{{var}}/igw'\n"),
+            )?;
+            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+            starts.push_str(&format!("start@{node} = {}\n", script.display()));
+        }
+        let text = text.replace(&format!("{start}\n"), &starts);
+        let path = "/api/object/path/system/svc/igw-operator";
+        self.call("n1", "POST", &format!("{path}/config/file"), &text, 204)?;
+        eventually("the operator's service can be provisioned", PATIENCE, || {
+            self.call("n1", "POST", &format!("{path}/action/provision"), "", 200).is_ok()
+        })?;
+        eventually("the operator's service is up", PATIENCE, || {
+            !self.cluster.up_on("system/svc/igw-operator").is_empty()
+        })
+        .map(drop)
     }
 
     /// A cluster with gateway `public` on every node, service `web` of namespace `shop` behind it at host `web.test`, and

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use igw_e2e::client::{answers, eventually, get};
 use igw_e2e::load::Load;
-use igw_e2e::stage::{Stage, route};
+use igw_e2e::stage::{Stage, gateway, node_addresses, route};
 use igw_emulator::Delays;
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -45,6 +45,54 @@ fn an_edit_reaches_all_nodes_within_its_time() -> anyhow::Result<()> {
     let p99 = times[(times.len() * 99).div_ceil(100) - 1];
     println!("{} edits through three nodes: median {:?}, p99 {p99:?}", times.len(), times[times.len() / 2]);
     ensure!(p99 <= Duration::from_millis(1_200), "{times:?}");
+    Ok(())
+}
+
+#[test]
+fn a_new_operator_acts_soon_after_its_node_was_lost() -> anyhow::Result<()> {
+    let stage = Stage::new(Delays::verified())?;
+    stage.deploy_operator()?;
+    // Back ends of nodes that live: one that dies with a request in its hands fails it.
+    stage.deploy_on("n2 n3", "shop", "web", 7, 9001)?;
+    stage.apply("n1", "system", &node_addresses())?;
+    let objects =
+        gateway("public", "igw-per-node", 8088, "") + &route("web", "public", "web.test", "web", 9001);
+    stage.apply("n1", "shop", &objects)?;
+    let addresses: Vec<SocketAddr> =
+        stage.cluster.nodes().iter().map(|node| (stage.cluster.address(node), 8088).into()).collect();
+    let serves = || addresses.iter().all(|address| answers(*address, "web.test"));
+    eventually("every node serves", PATIENCE, serves).with_context(|| stage.logs())?;
+    ensure!(stage.cluster.up_on("system/svc/igw-operator") == ["n1"], "the operator is on the first node");
+    // Epoch and generation.
+    let generation = |node: usize| -> Option<(u64, u64)> {
+        let admin = SocketAddr::from((stage.cluster.address(&format!("n{node}")), 8404));
+        let answer = get(admin, "localhost", "/api/v1/snapshot").ok()?;
+        let envelope: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+        Some((envelope["epoch"].as_u64()?, envelope["generation"].as_u64()?))
+    };
+    let before = [generation(2).context("generation")?, generation(3).context("generation")?];
+    let loads: Vec<Load> = addresses[1..]
+        .iter()
+        .map(|address| Load::start(*address, "web.test", 100, 2, Duration::from_secs(120)))
+        .collect();
+
+    stage.within(|cluster| cluster.kill_node("n1"));
+    put(&stage, "n2", "httproute/web.yaml", &route("web", "public", "web.test, more.test", "web", 9001))?;
+    let lost = eventually("OpenSVC starts the operator elsewhere", PATIENCE, || {
+        stage.cluster.up_on("system/svc/igw-operator").iter().any(|node| node != "n1")
+    })?;
+    let acts = eventually("the new operator acts", PATIENCE, || {
+        addresses[1..].iter().all(|address| answers(*address, "more.test"))
+    })
+    .with_context(|| stage.logs())?;
+    println!("started elsewhere {lost:?} after the node was lost, acted {acts:?} later");
+    ensure!(acts <= Duration::from_secs(10), "{acts:?}");
+    let after = [generation(2).context("generation")?, generation(3).context("generation")?];
+    ensure!(before.iter().zip(&after).all(|(before, after)| after > before), "{before:?} {after:?}");
+    for load in loads {
+        let seen = load.stop();
+        ensure!(seen.n_failed == 0, "{seen:?}");
+    }
     Ok(())
 }
 

@@ -27,6 +27,8 @@ pub struct Stream {
     pub next: u64,
     /// After how many it ends.
     pub limit: Option<u64>,
+    /// After how many bytes of the next event it breaks.
+    pub cut_after: Option<usize>,
 }
 
 /// What goes wrong with events.
@@ -66,8 +68,13 @@ impl Stream {
 
     /// False once it is over.
     fn send(&mut self, kind: &str, body: &Value) -> bool {
-        let text = format!("event: {kind}\nid: {}\ndata: {body}\n\n", self.next);
+        let mut text = format!("event: {kind}\nid: {}\ndata: {body}\n\n", self.next);
         self.next += 1;
+        if let Some(n_bytes) = self.cut_after {
+            text.truncate(text.floor_char_boundary(n_bytes));
+            let _ = self.sink.send(text);
+            return false;
+        }
         self.sink.send(text).is_ok() && self.limit.is_none_or(|limit| self.next < limit)
     }
 }

@@ -218,6 +218,24 @@ impl Cluster {
         }
     }
 
+    /// Breaks the event streams of a node within the next event, after so many bytes of it.
+    pub fn cut_streams_after(&self, node: &str, n_bytes: usize) {
+        if let Some(state) = self.world.lock().nodes.get_mut(node) {
+            state.streams.iter_mut().for_each(|stream| stream.cut_after = Some(n_bytes));
+        }
+    }
+
+    /// All calls whose path has this part fail with a status, or none do any more.
+    pub fn fail_calls(&self, failing: Option<(&str, u16)>) {
+        self.world.lock().failing = failing.map(|(part, status)| (part.to_owned(), status));
+    }
+
+    /// How many calls have failed so.
+    #[must_use]
+    pub fn n_failing(&self) -> u64 {
+        self.world.lock().n_failing
+    }
+
     /// Every answer of a node comes so much later.
     pub fn slow_down(&self, node: &str, slowness: Duration) {
         if let Some(state) = self.world.lock().nodes.get_mut(node) {

@@ -184,6 +184,10 @@ pub struct Inner {
     pub cuts: Vec<(String, String)>,
     /// Requests by node.
     pub n_requests: BTreeMap<String, u64>,
+    /// Calls that fail until further notice: part of the path, and status.
+    pub failing: Option<(String, u16)>,
+    /// How many did.
+    pub n_failing: u64,
     /// Objects that were deleted, with the time of the last file.
     pub deleted: BTreeMap<Path, i128>,
     /// Programs do not start: a host without control groups.
@@ -256,6 +260,8 @@ impl World {
                 event_faults: EventFaults::default(),
                 cuts: Vec::new(),
                 n_requests: BTreeMap::new(),
+                failing: None,
+                n_failing: 0,
                 deleted: BTreeMap::new(),
                 is_start_broken: false,
                 stuck_purges: BTreeSet::new(),

@@ -64,9 +64,16 @@ type Outcome = Result<Answer, Broken>;
 /// # Errors
 /// Where the real daemon ends the connection without a word.
 pub async fn answer(world: Arc<World>, node: String, peer: Peer, request: Request<Incoming>) -> Outcome {
+    let path = request.uri().path().to_owned();
     let (pause, failure) = {
         let mut inner = world.lock();
         *inner.n_requests.entry(node.clone()).or_default() += 1;
+        let failing =
+            inner.failing.as_ref().filter(|(part, _)| path.contains(part)).map(|(_, status)| *status);
+        if let Some(status) = failing {
+            inner.n_failing += 1;
+            return Ok(problem(status, "emulated failure", "it was asked for"));
+        }
         let state = inner.nodes.get_mut(&node);
         state.map_or((Duration::ZERO, None), |state| (state.slowness, state.failures.pop()))
     };
@@ -77,7 +84,6 @@ pub async fn answer(world: Arc<World>, node: String, peer: Peer, request: Reques
         return Ok(problem(status, "emulated failure", "it was asked for"));
     }
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
     let query = pairs(request.uri().query().unwrap_or_default());
     let headers = request.headers().clone();
     let parts: Vec<String> = path.trim_matches('/').split('/').map(decode).collect();

@@ -100,6 +100,8 @@ struct Follower<S> {
     connected: Arc<AtomicBool>,
     /// A relist that the consumer has not been told of. Until then events are dropped: the relist covers them.
     owed: Option<Cause>,
+    /// The stream that is open, or was, has brought something.
+    has_brought: bool,
 }
 
 // === impl Client ===
@@ -149,6 +151,7 @@ impl EventStream {
             signals: sender,
             connected: Arc::clone(&connected),
             owed: None,
+            has_brought: false,
         };
         Self { signals, connected, task: tokio::spawn(follower.run()) }
     }
@@ -204,12 +207,18 @@ impl<S: Source> Follower<S> {
                 Ok(body) => {
                     self.connected.store(true, Ordering::Relaxed);
                     self.owed = Some(Cause::Connected);
+                    self.has_brought = false;
                     let opened_at = Instant::now();
                     let why = self.follow(body).await;
                     self.connected.store(false, Ordering::Relaxed);
-                    if opened_at.elapsed() >= STEADY {
-                        pause = self.patience.first_pause;
-                    }
+                    pause = if opened_at.elapsed() >= STEADY {
+                        self.patience.first_pause
+                    } else if self.has_brought {
+                        // A daemon that tells of events is not one that is down: what broke is the stream.
+                        pause.min(AFTER_BREAK)
+                    } else {
+                        pause
+                    };
                     why
                 }
                 Err(error) => error.to_string(),
@@ -240,6 +249,7 @@ impl<S: Source> Follower<S> {
                 chunk = body.next() => match chunk {
                     Some(Ok(chunk)) => {
                         quiet_since = Instant::now();
+                        self.has_brought = true;
                         for parsed in parser.push(&chunk) {
                             self.tell(parsed);
                         }
@@ -305,6 +315,8 @@ impl<S: Source> Follower<S> {
 
 /// A stream that lived so long was a good one.
 const STEADY: Duration = Duration::from_secs(10);
+/// Longest pause after a stream that brought something, however short it was.
+const AFTER_BREAK: Duration = Duration::from_millis(1_500);
 /// Between two looks at a socket file.
 const LOOK: Duration = Duration::from_millis(500);
 /// Pauses are spread, so that clients of one daemon do not come at once.
