@@ -264,3 +264,58 @@ fn two_writers_at_once_lose_nothing_that_was_acknowledged() -> anyhow::Result<()
     }
     Ok(())
 }
+
+#[test]
+fn changes_are_shown_as_they_come() -> anyhow::Result<()> {
+    let stage = Stage::new(Delays::none())?;
+    stage.apply("n1", "shop", &route("web", "public", "web.test", "web", 9001))?;
+    let shown = stage.write("shown", "")?;
+    let mut command = stage.command("n2", &["get", "httproutes", "-n", "shop", "-w"])?;
+    let mut watch = command.stdout(std::fs::File::create(&shown)?).spawn()?;
+    let lines = || std::fs::read_to_string(&shown).unwrap_or_default();
+    let seen = (|| -> anyhow::Result<()> {
+        eventually("what is there is shown", PATIENCE, || lines().contains("web.test"))?;
+        stage.apply("n3", "shop", &route("web", "public", "new.test", "web", 9001))?;
+        eventually("a change is shown", PATIENCE, || lines().contains("new.test"))?;
+        stage.apply("n1", "shop", &route("more", "public", "more.test", "web", 9001))?;
+        eventually("a new object is shown", PATIENCE, || lines().contains("more.test")).map(drop)
+    })();
+    let _ = watch.kill();
+    let _ = watch.wait();
+    seen.with_context(lines)?;
+    let shown = lines();
+    ensure!(shown.matches(" AGE").count() == 1, "one header: {shown}");
+    ensure!(shown.matches("new.test").count() == 1, "what did not change is not shown again: {shown}");
+    Ok(())
+}
+
+#[test]
+fn a_namespace_can_be_served_from_a_copy() -> anyhow::Result<()> {
+    let stage = Stage::new(Delays::none())?;
+    stage.deploy("shop", "web", 7, 9001)?;
+    let objects =
+        gateway("trial", "igw-per-node", 8095, "") + &route("web", "trial", "web.test", "web", 9001);
+    stage.apply("n1", "shop", &objects)?;
+    let state = tempfile::tempdir()?;
+    let log = stage.write("up.log", "")?;
+    let mut command =
+        stage.command("n1", &["up", "--from-cluster", "-n", "shop", "--admin", "127.0.0.1:0"])?;
+    command.args(["--proxy-admin", "127.0.0.1:0", "--state"]).arg(state.path());
+    let mut up = command.stderr(std::fs::File::create(&log)?).spawn()?;
+    let words = || std::fs::read_to_string(&log).unwrap_or_default();
+    let address = SocketAddr::from(([127, 0, 0, 1], 8095));
+    let served = (|| -> anyhow::Result<()> {
+        eventually("it serves", PATIENCE, || answers(address, "web.test"))?;
+        stage.apply("n2", "shop", &route("web", "trial", "new.test", "web", 9001))?;
+        eventually("it follows", PATIENCE, || answers(address, "new.test"))?;
+        ensure!(!answers(address, "web.test"), "the old host is gone");
+        stage.igw("n3", &["delete", "httproute/web", "-n", "shop"])?;
+        eventually("it follows a deletion", PATIENCE, || !answers(address, "new.test")).map(drop)
+    })();
+    igw_e2e::process::signal(up.id(), "TERM")?;
+    up.wait()?;
+    served.with_context(words)?;
+    let made: Vec<String> = stage.cluster.objects_on("n1");
+    ensure!(!made.iter().any(|object| object.contains("igw-")), "nothing is written: {made:?}");
+    Ok(())
+}

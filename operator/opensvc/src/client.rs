@@ -47,7 +47,7 @@ impl Client {
     }
 
     /// Sends a request of one's own and gives back an answer of a success status. A request that the daemon's limiter
-    /// refuses was not looked at: it is sent again, at most 5 times in all, after the pause that the budget makes.
+    /// refuses was not looked at: it is sent again, a bounded number of times, after the pause that the budget makes.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Client {
         let mut n_tries = 1;
         loop {
             match check(request, self.exchange(request).await?) {
-                Err(Error::RateLimited { .. }) if n_tries < LIMITED_TRIES => n_tries += 1,
+                Err(Error::RateLimited { .. }) if n_tries < self.link.limited_tries => n_tries += 1,
                 outcome => return outcome,
             }
         }
@@ -167,6 +167,3 @@ pub(crate) fn unparsed(request: &Request, answer: &Answer, error: &serde_json::E
 pub(crate) fn malformed(request: &Request, cause: impl Into<String>) -> Error {
     Error::Malformed { place: request.place(), cause: cause.into() }
 }
-
-/// How often a request is sent that the daemon's limiter refuses.
-const LIMITED_TRIES: u32 = 5;

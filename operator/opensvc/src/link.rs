@@ -28,6 +28,7 @@ pub(crate) struct Link {
     socket: Option<PathBuf>,
     pub(crate) budget: Budget,
     pub(crate) counters: Counters,
+    pub(crate) limited_tries: u32,
     call_timeout: Duration,
     answer_limit: usize,
 }
@@ -78,6 +79,7 @@ impl Link {
             socket,
             budget: settings.budget.clone().unwrap_or(budget),
             counters: Counters::default(),
+            limited_tries: settings.limited_tries,
             call_timeout: settings.call_timeout,
             answer_limit: settings.answer_limit,
         })

@@ -85,6 +85,9 @@ pub struct Settings {
     pub socket_protocol: SocketProtocol,
     /// A budget to share with other clients; by default each target has its own.
     pub budget: Option<Budget>,
+    /// How often a request is sent in all that the daemon's limiter refuses; it has not looked at it then. Default
+    /// [`LIMITED_TRIES`].
+    pub limited_tries: u32,
 }
 
 /// Why a client cannot be made.
@@ -111,10 +114,13 @@ impl Default for Settings {
             answer_limit: ANSWER_LIMIT,
             socket_protocol: SocketProtocol::default(),
             budget: None,
+            limited_tries: LIMITED_TRIES,
         }
     }
 }
 
+/// The limiter lets 20 requests a second pass and each refusal makes the budget pause for 2 s.
+pub const LIMITED_TRIES: u32 = 5;
 /// Where the daemon listens on a node (contract §1.2).
 pub const DEFAULT_SOCKET: &str = "/var/lib/opensvc/lsnr/http.sock";
 /// The daemon gives a forwarded call 30 s (contract §4.4); nobody waits longer for it.

@@ -1,10 +1,12 @@
 //! `igw get`: list objects and their states.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::selection::SelectionArgs;
+use super::selection::{Selection, SelectionArgs};
 use super::target::TargetArgs;
 use super::{Exit, Failure};
 use crate::objects::listing::{Listing, Severity};
@@ -22,6 +24,9 @@ pub struct GetArgs {
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Table)]
     output: Form,
+    /// Go on, and show each object again when it changes
+    #[arg(short, long)]
+    watch: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +50,49 @@ enum Form {
 pub fn run(args: &GetArgs) -> Result<Exit, Failure> {
     let selection = args.selection.parse()?;
     let listing = args.target.listing_of(selection.namespace.as_deref())?;
+    let exit = show(args, &selection, &listing)?;
+    if !args.watch {
+        return Ok(exit);
+    }
+    let mut before = seen(&selection, &listing);
+    args.target.follow(selection.namespace.as_deref(), |listing| {
+        let now = seen(&selection, &listing);
+        for (key, object) in now.iter().filter(|(key, object)| before.get(*key) != Some(object)) {
+            let form = TableForm {
+                namespace: selection.namespace.is_none() && !key.1.is_empty(),
+                kind: selection.parts.len() > 1,
+                wide: args.output == Form::Wide,
+                now: Timestamp::now(),
+            };
+            emit(&match args.output {
+                // The header has been shown.
+                Form::Table | Form::Wide => {
+                    table(&[object], form).lines().skip(1).map(|line| format!("{line}\n")).collect()
+                }
+                Form::Yaml => format!("---\n{}", yaml::document(object)),
+                Form::Json => format!("{object:#}\n"),
+                Form::Name => name_line(object),
+            })?;
+        }
+        for key in before.keys().filter(|key| !now.contains_key(*key)) {
+            complain(&format!("igw: {} {} is gone\n", key.0.to_lowercase(), key.2));
+        }
+        before = now;
+        Ok(())
+    })
+}
+
+/// The objects of a selection by kind, namespace and name.
+fn seen(selection: &Selection, listing: &Listing) -> BTreeMap<(String, String, String), Value> {
+    let found = selection.parts.iter().flat_map(|part| selection.pick(part, &listing.objects).0);
+    let key = |object: &Value| {
+        let of = |pointer: &str| text(object, pointer).to_owned();
+        (of("/kind"), of("/metadata/namespace"), of("/metadata/name"))
+    };
+    found.map(|object| (key(object), object.clone())).collect()
+}
+
+fn show(args: &GetArgs, selection: &Selection, listing: &Listing) -> Result<Exit, Failure> {
     let mut page = String::new();
     let mut items: Vec<&Value> = Vec::new();
     let mut exit = Exit::Done;
@@ -73,6 +121,7 @@ pub fn run(args: &GetArgs) -> Result<Exit, Failure> {
         Form::Table | Form::Wide if items.is_empty() && exit == Exit::Done => {
             let place = selection
                 .namespace
+                .as_ref()
                 .map_or_else(String::new, |namespace| format!(" in {namespace} namespace"));
             complain(&format!("No resources found{place}.\n"));
         }
@@ -82,7 +131,7 @@ pub fn run(args: &GetArgs) -> Result<Exit, Failure> {
         Form::Name => page = items.iter().map(|object| name_line(object)).collect(),
     }
     if matches!(args.output, Form::Table | Form::Wide) {
-        complain_of_errors(&listing);
+        complain_of_errors(listing);
     }
     emit(&page)?;
     Ok(exit)

@@ -1,14 +1,18 @@
 //! Where a verb finds objects: a directory, the state of an `igw up`, or the one that runs.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use igw_crds::snapshot::Snapshot;
 use igw_crds::sync::Envelope;
+use igw_opensvc::{EventKind, Filter, Signal, Subscription};
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
 use super::apply::run;
 use super::connection::ConnectionArgs;
 use super::{Exit, Failure};
+use crate::cluster::layout::{STATUS, is_input};
 use crate::cluster::reader::ClusterRead;
 use crate::doors::http::fetch;
 use crate::objects::listing::Listing;
@@ -75,6 +79,50 @@ impl TargetArgs {
                 }
             }
             Ok(listing)
+        })
+    }
+
+    /// Calls back with the objects of a namespace, or of all, whenever they may have changed; for ever.
+    ///
+    /// # Errors
+    /// What `tell` says; a target that does not answer any more.
+    pub fn follow(
+        &self,
+        namespace: Option<&str>,
+        mut tell: impl FnMut(Listing) -> Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        if !self.is_cluster() {
+            loop {
+                std::thread::sleep(LOOK);
+                tell(self.listing()?)?;
+            }
+        }
+        run(async {
+            let client = self.connection.client()?;
+            let kinds = [
+                EventKind::InstanceConfigUpdated,
+                EventKind::InstanceConfigDeleted,
+                EventKind::ObjectDeleted,
+            ];
+            let mut events = client.events(Subscription::to([Filter::kinds(kinds)]));
+            loop {
+                // Without a word from the cluster everything is read again now and then.
+                match timeout(RESYNC, events.next()).await {
+                    Ok(None) => return Ok(Exit::Done),
+                    Ok(Some(Signal::Down(_))) => continue,
+                    Ok(Some(Signal::Event(event)))
+                        if !event
+                            .path
+                            .as_ref()
+                            .is_some_and(|path| is_input(path) || path.name() == STATUS) =>
+                    {
+                        continue;
+                    }
+                    Ok(Some(_)) => sleep(QUIET).await,
+                    Err(_) => {}
+                }
+                tell(ClusterRead::load(&client, namespace).await?.view().listing())?;
+            }
         })
     }
 
@@ -149,3 +197,10 @@ fn nothing_there(state: &Path, error: &std::io::Error) -> Failure {
 fn unreadable(state: &Path, error: &str) -> Failure {
     Failure::new(Exit::Unreachable, format!("what {} holds cannot be read: {error}", state.display()))
 }
+
+/// Between two looks at what an igw up serves.
+const LOOK: Duration = Duration::from_secs(1);
+/// Longest time between two readings of a cluster.
+const RESYNC: Duration = Duration::from_secs(45);
+/// Changes come together.
+const QUIET: Duration = Duration::from_millis(200);

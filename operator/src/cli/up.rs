@@ -1,13 +1,16 @@
 //! `igw up`: run a gateway on this machine from a directory of objects.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use igw_crds::objects::names::TimeSpan;
 
+use super::connection::ConnectionArgs;
 use super::log::LogArgs;
 use super::{Exit, Failure};
+use crate::cluster::mirror::Mirror;
+use crate::output::text::complain;
 use crate::standalone::app::{self, Options};
 use crate::standalone::reconciler::Subject;
 use crate::standalone::state::default_folder;
@@ -16,8 +19,16 @@ use crate::standalone::state::default_folder;
 #[derive(Debug, clap::Args)]
 pub struct UpArgs {
     /// Files and folders with objects; folders are read to the end and watched
-    #[arg(value_name = "PATH", default_value = ".")]
+    #[arg(value_name = "PATH", default_value = ".", conflicts_with = "from_cluster")]
     paths: Vec<PathBuf>,
+    /// Serve what a namespace of a cluster holds, and follow it; nothing is written there
+    #[arg(long)]
+    from_cluster: bool,
+    /// Namespace, with --from-cluster
+    #[arg(short, long, value_name = "NS", env = "OSVC_NAMESPACE", default_value = "default")]
+    namespace: String,
+    #[command(flatten)]
+    connection: ConnectionArgs,
     /// State folder [default: $XDG_STATE_HOME/igw, else ~/.local/state/igw]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -58,8 +69,12 @@ pub fn run(args: UpArgs) -> Result<Exit, Failure> {
             "neither HOME nor XDG_STATE_HOME is set; name a state folder with --state",
         ));
     };
+    let mut subject = Subject { paths: args.paths, cluster: args.cluster, nameservers: args.nameservers };
+    if args.from_cluster {
+        follow(&args.connection, &args.namespace, &state, &mut subject)?;
+    }
     app::run(Options {
-        subject: Subject { paths: args.paths, cluster: args.cluster, nameservers: args.nameservers },
+        subject,
         state,
         workers: args.workers,
         admin: args.admin,
@@ -69,6 +84,35 @@ pub fn run(args: UpArgs) -> Result<Exit, Failure> {
         proxy_args: args.log.as_flags(),
     })?;
     Ok(Exit::Done)
+}
+
+/// Copies a namespace of a cluster into a folder of the state, once at once and then in a thread of its own.
+fn follow(
+    connection: &ConnectionArgs,
+    namespace: &str,
+    state: &Path,
+    subject: &mut Subject,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let folder = state.join("from-cluster");
+    let mirror = runtime.block_on(async {
+        let mirror = Mirror::new(connection.client()?, namespace, folder.clone());
+        let around = mirror.surroundings().await?;
+        let n_objects = mirror.refresh().await?;
+        complain(&format!(
+            "igw: {n_objects} objects of namespace {namespace} of cluster {}\n",
+            around.cluster
+        ));
+        subject.cluster = around.cluster;
+        if subject.nameservers.is_empty() {
+            let nameservers = around.nameservers.into_iter().map(|address| SocketAddr::new(address, 53));
+            subject.nameservers = nameservers.collect();
+        }
+        Ok::<_, Failure>(mirror)
+    })?;
+    subject.paths = vec![folder];
+    std::thread::Builder::new().name("mirror".into()).spawn(move || runtime.block_on(mirror.follow()))?;
+    Ok(())
 }
 
 /// A cluster name: labels of a domain name.

@@ -77,7 +77,8 @@ fn comparable(body: &[u8]) -> Value {
 }
 
 fn client_for(served: &Served, exchange: &Exchange) -> anyhow::Result<Client> {
-    let settings = Settings { budget: Some(Budget::new(10_000, 10_000)), ..Settings::default() };
+    let settings =
+        Settings { budget: Some(Budget::new(10_000, 10_000)), limited_tries: 1, ..Settings::default() };
     if exchange.listener == "unix" {
         return Ok(Client::connect_with(Target::Unix(served.socket.clone()), &settings)?);
     }
