@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use igw_crds::yaml::{Severity, read};
+use igw_crds::yaml::{Cache, Severity, read, read_in};
 
 /// The documents of the table with what is expected of them.
 fn table(text: &str) -> Vec<(String, String, String)> {
@@ -113,3 +113,23 @@ fn foreign_kinds_and_later_kinds_are_no_errors() {
 
 /// First line of objects of the Gateway API.
 const API: &str = "apiVersion: gateway.networking.k8s.io/v1\n";
+
+#[test]
+fn what_is_stored_may_hold_fields_that_are_not_known_yet() {
+    let document = format!(
+        "{API}kind: HTTPRoute\nmetadata: {{name: new}}\nspec:\n  future: {{a: 1}}\n  rules:\n    - sooner: true\n      matches: [{{path: {{value: /a}}}}]\nlater: 1\n"
+    );
+    assert!(read("f", &document).documents.is_empty(), "an error where people write");
+    let reading = read_in("a", "f", &document, &mut Cache::lenient());
+    let lines: Vec<(u32, &str)> =
+        reading.diagnostics.iter().map(|found| (found.line, found.message.as_str())).collect();
+    let wanted =
+        [(10, "unknown field `later`"), (6, "unknown field `future`"), (8, "unknown field `sooner`")];
+    let shift = lines.first().map_or(0, |(line, _)| line.abs_diff(10));
+    assert_eq!(lines, wanted.map(|(line, text)| (line - shift, text)));
+    assert!(reading.diagnostics.iter().all(|found| found.severity == Severity::Warning));
+    assert_eq!(reading.documents.len(), 1, "and it counts");
+    // What is wrong otherwise stays wrong.
+    let bad = document.replace("value: /a", "value: 1, kind: Else");
+    assert!(read_in("a", "f", &bad, &mut Cache::lenient()).documents.is_empty());
+}

@@ -13,6 +13,8 @@ pub(crate) struct DecodeError {
     pub(crate) at: Option<Position>,
     /// Steps from the inside out.
     steps: Vec<String>,
+    /// The field is one that the type does not have.
+    pub(crate) is_unknown_field: bool,
     pub(crate) message: String,
     pub(crate) allowed: Option<String>,
     pub(crate) hint: Option<String>,
@@ -52,7 +54,7 @@ impl DecodeError {
     }
 
     fn new(message: String) -> Self {
-        Self { at: None, steps: Vec::new(), message, allowed: None, hint: None }
+        Self { at: None, steps: Vec::new(), is_unknown_field: false, message, allowed: None, hint: None }
     }
 
     fn or_at(mut self, at: Position) -> Self {
@@ -100,7 +102,7 @@ impl de::Error for DecodeError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("field", field, expected)
+        Self { is_unknown_field: true, ..Self::unknown("field", field, expected) }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {

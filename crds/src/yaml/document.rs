@@ -56,6 +56,7 @@ pub struct Foreign {
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
     objects: HashMap<u128, Arc<Object>>,
+    is_lenient: bool,
 }
 
 /// What one document is.
@@ -75,6 +76,8 @@ struct Outcome {
 
 struct Finding {
     severity: Severity,
+    /// The field is one that nobody here knows.
+    is_unknown_field: bool,
     at: Position,
     field: String,
     message: String,
@@ -134,7 +137,7 @@ pub fn read_in(namespace: &str, file: &str, text: &str, cache: &mut Cache) -> Re
         let known = cache.objects.get(&digest).map(Arc::clone);
         let outcome = match known {
             Some(object) => Outcome { key: None, found: Found::Object(object), findings: Vec::new() },
-            None => interpret(namespace, piece),
+            None => interpret(namespace, piece, cache.is_lenient),
         };
         let is_clean = outcome.findings.is_empty();
         let has_error = outcome.findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -168,6 +171,13 @@ pub fn read_in(namespace: &str, file: &str, text: &str, cache: &mut Cache) -> Re
 // === impl Cache ===
 
 impl Cache {
+    /// For what is stored already: fields that nobody here knows are warnings, not errors. A newer igw may have written
+    /// them.
+    #[must_use]
+    pub fn lenient() -> Self {
+        Self { is_lenient: true, ..Self::default() }
+    }
+
     /// Forgets documents that are not among `digests`.
     pub fn retain(&mut self, digests: &std::collections::HashSet<u128>) {
         self.objects.retain(|digest, _| digests.contains(digest));
@@ -183,7 +193,7 @@ fn first_line(piece: &Piece<'_>) -> u32 {
     piece.line + u32::try_from(n_blank).unwrap_or(0) + 1
 }
 
-fn interpret(home: &str, piece: &Piece<'_>) -> Outcome {
+fn interpret(home: &str, piece: &Piece<'_>, is_lenient: bool) -> Outcome {
     let root = match tree::parse(piece.text, piece.line) {
         Ok(root) => root,
         Err(error) => {
@@ -192,6 +202,7 @@ fn interpret(home: &str, piece: &Piece<'_>) -> Outcome {
                 if error.at.line == 0 { Position { line: first_line(piece), column: 1 } } else { error.at };
             let finding = Finding {
                 severity: Severity::Error,
+                is_unknown_field: false,
                 at,
                 field: String::new(),
                 message: error.message,
@@ -233,6 +244,7 @@ fn interpret(home: &str, piece: &Piece<'_>) -> Outcome {
     if !kind.is_namespaced() && metadata.namespace.is_some() {
         findings.push(Finding {
             severity: Severity::Error,
+            is_unknown_field: false,
             at: root.locate("metadata.namespace"),
             field: "metadata.namespace".to_owned(),
             message: format!("{kind} belongs to the whole cluster and has no namespace"),
@@ -240,11 +252,18 @@ fn interpret(home: &str, piece: &Piece<'_>) -> Outcome {
             hint: Some("remove `namespace`".to_owned()),
         });
     }
-    let spec = match decode_spec(kind, &root) {
-        Ok(spec) => spec,
-        Err(finding) => {
-            findings.push(*finding);
-            return Outcome { found: Found::Nothing, findings, key: Some(key) };
+    let mut root = root;
+    let spec = loop {
+        match decode_spec(kind, &root) {
+            Ok(spec) => break spec,
+            Err(finding) if is_lenient && finding.is_unknown_field && root.remove(finding.at) => {
+                let hint = "it is ignored; correct it, or use an igw that knows it".to_owned();
+                findings.push(Finding { severity: Severity::Warning, hint: Some(hint), ..*finding });
+            }
+            Err(finding) => {
+                findings.push(*finding);
+                return Outcome { found: Found::Nothing, findings, key: Some(key) };
+            }
         }
     };
     let object = Object { key: key.clone(), metadata, spec };
@@ -260,14 +279,19 @@ enum Refusal {
 
 /// The kind by `apiVersion` and `kind`.
 fn kind_of(root: &Node, piece: &Piece<'_>) -> Result<Kind, Refusal> {
-    let refuse = |at: Position,
-                  field: &str,
-                  message: String,
-                  allowed: Option<String>,
-                  hint: Option<String>| {
-        let field = field.to_owned();
-        Refusal::Finding(Box::new(Finding { severity: Severity::Error, at, field, message, allowed, hint }))
-    };
+    let refuse =
+        |at: Position, field: &str, message: String, allowed: Option<String>, hint: Option<String>| {
+            let field = field.to_owned();
+            Refusal::Finding(Box::new(Finding {
+                severity: Severity::Error,
+                is_unknown_field: false,
+                at,
+                field,
+                message,
+                allowed,
+                hint,
+            }))
+        };
     if !matches!(root.value, Value::Mapping(_)) {
         let hint = Some("begin with `apiVersion:`, `kind:` and `metadata:`".to_owned());
         return Err(refuse(root.at, "", "a document must be a mapping".to_owned(), None, hint));
@@ -300,6 +324,7 @@ fn kind_of(root: &Node, piece: &Piece<'_>) -> Result<Kind, Refusal> {
     if LATER.contains(&(group, name.as_str())) {
         return Err(Refusal::Finding(Box::new(Finding {
             severity: Severity::Warning,
+            is_unknown_field: false,
             at: name_at,
             field: "kind".to_owned(),
             message: format!("kind {name} is not served by this version and is left out"),
@@ -361,6 +386,7 @@ fn spec<T: DeserializeOwned>(root: &Node) -> Result<T, Box<Finding>> {
     {
         return Err(Box::new(Finding {
             severity: Severity::Error,
+            is_unknown_field: true,
             at: entry.at,
             field: entry.key.clone(),
             message: format!("unknown field `{}`", entry.key),
@@ -393,6 +419,7 @@ fn missing(field: &str, at: Position) -> Finding {
     let name = field.rsplit('.').next().unwrap_or(field);
     Finding {
         severity: Severity::Error,
+        is_unknown_field: false,
         at,
         field: field.to_owned(),
         message: format!("field `{name}` is missing"),
@@ -404,6 +431,7 @@ fn missing(field: &str, at: Position) -> Finding {
 fn finding_of(error: &DecodeError, root: &str, at: Position) -> Finding {
     Finding {
         severity: Severity::Error,
+        is_unknown_field: error.is_unknown_field,
         at: error.at.unwrap_or(at),
         field: error.field(root),
         message: error.message.clone(),
@@ -415,6 +443,7 @@ fn finding_of(error: &DecodeError, root: &str, at: Position) -> Finding {
 fn finding_of_problem(problem: Problem, root: &Node) -> Finding {
     Finding {
         severity: Severity::Error,
+        is_unknown_field: false,
         at: root.locate(&problem.field),
         field: problem.field,
         message: problem.message,

@@ -221,6 +221,19 @@ impl Node {
         }
     }
 
+    /// Removes the entry at a place, here or below; true if it was there.
+    pub(crate) fn remove(&mut self, at: Position) -> bool {
+        match &mut self.value {
+            Value::Mapping(entries) => {
+                let n_before = entries.len();
+                entries.retain(|entry| entry.at != at);
+                n_before != entries.len() || entries.iter_mut().any(|entry| entry.node.remove(at))
+            }
+            Value::Sequence(items) => items.iter_mut().any(|item| item.remove(at)),
+            Value::Scalar { .. } => false,
+        }
+    }
+
     /// Text of a scalar.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {

@@ -55,7 +55,7 @@ struct Input {
 }
 
 /// One key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Text {
     digest: u128,
     reading: Reading,
@@ -213,7 +213,7 @@ impl Inputs {
     pub fn recall(&mut self, namespace: &str, texts: &[String]) {
         let goods: Vec<Good> = texts
             .iter()
-            .flat_map(|text| read_of(namespace, "", text, &Reading::default(), &mut Cache::default()).good)
+            .flat_map(|text| read_of(namespace, "", text, &Reading::default(), &mut Cache::lenient()).good)
             .collect();
         for (_, input) in self.objects.iter_mut().filter(|(path, _)| path.namespace() == namespace) {
             for text in input.texts.values_mut() {
@@ -313,6 +313,18 @@ impl Input {
 }
 
 // === impl Text ===
+
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            digest: 0,
+            reading: Reading::default(),
+            cache: Cache::lenient(),
+            kept: Vec::new(),
+            gone_since: None,
+        }
+    }
+}
 
 impl Text {
     /// Reads the value if it is new; true if so.

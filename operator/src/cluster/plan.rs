@@ -78,7 +78,7 @@ impl Stock {
                 let Ok(stream) = std::str::from_utf8(value) else { continue };
                 let whole: BTreeMap<u128, &str> = texts(stream).into_iter().collect();
                 for document in
-                    read_in(namespace, key, stream, &mut igw_crds::yaml::Cache::default()).documents
+                    read_in(namespace, key, stream, &mut igw_crds::yaml::Cache::lenient()).documents
                 {
                     let text = whole.get(&document.digest).copied().unwrap_or_default().to_owned();
                     let found = Found { place: place.clone(), key: key.clone(), text };
