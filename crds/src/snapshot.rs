@@ -356,6 +356,27 @@ pub struct Template {
     pub init_timeout_ms: u64,
     /// How long endpoints outlive the answers that named them.
     pub hold: Hold,
+    /// Which of the addresses that come back may be used; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+}
+
+/// Which addresses may be used of those that a name has. Loopback, link-local and unspecified addresses and those of
+/// nodes are refused unless a network allows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Guard {
+    /// Networks in CIDR form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Addresses of nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<IpAddr>,
+    /// Addresses that no network opens: services of others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never: Vec<IpAddr>,
+    /// Whoever answers is not trusted: only what a network allows is used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_allowed: bool,
 }
 
 /// Records of a server template.

@@ -42,6 +42,15 @@ fn a_gateway_on_every_node_from_apply_to_purge() -> anyhow::Result<()> {
     for address in &addresses {
         ensure!(ips.lines().any(|line| line == address.ip().to_string()), "{ips} lacks {address}");
     }
+    for (object, service) in
+        [("gateway/public", "shop/svc/igw-public (up)"), ("httproute/web", "shop/svc/web (up)")]
+    {
+        let shown = stage.igw("n2", &["describe", object, "-n", "shop"])?;
+        let page = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let is_whole = page.contains(service)
+            && ["n1", "n2", "n3"].iter().all(|node| page.contains(&format!("  {node} ")));
+        ensure!(is_whole && page.contains("Accepted"), "{page}");
+    }
     let verdict = stage.igw("n1", &["explain", "GET", "http://web.test:8088/"])?;
     ensure!(verdict.status.success(), "{}", String::from_utf8_lossy(&verdict.stdout));
 

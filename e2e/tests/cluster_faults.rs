@@ -350,3 +350,66 @@ fn verbs_say_what_is_wrong() -> anyhow::Result<()> {
     ensure!(code == Some(4) && words.contains("http.sock"), "{code:?} {words}");
     Ok(())
 }
+
+#[test]
+fn equal_times_with_other_bytes_are_told_and_end_with_the_next_write() -> anyhow::Result<()> {
+    let (stage, addresses) = Stage::serving(Delays::none())?;
+    // Two writes of one tick: no node's file is newer, each keeps its own.
+    stage.cluster.set_tick(Duration::from_secs(3_600));
+    stage.cluster.set_skew_ms("n1", 3_600_000);
+    stage.cluster.set_skew_ms("n2", 3_600_000);
+    put(&stage, "n1", "httproute/web.yaml", &route("web", "public", "one.test", "web", 9001))?;
+    put(&stage, "n2", "httproute/web.yaml", &route("web", "public", "two.test", "web", 9001))?;
+    let told = eventually("it is told", PATIENCE, || {
+        let done =
+            stage.igw("n1", &["status"]).map(|done| String::from_utf8_lossy(&done.stderr).into_owned());
+        done.is_ok_and(|words| words.contains("shop/cfg/igw") && words.contains("n2"))
+    });
+    told.with_context(|| format!("{:?}\n{}", stage.igw("n1", &["status"]), stage.logs()))?;
+    stage.cluster.set_tick(Duration::ZERO);
+    for node in ["n1", "n2"] {
+        stage.cluster.set_skew_ms(node, 7_200_000);
+    }
+    put(&stage, "n1", "httproute/web.yaml", &route("web", "public", "three.test", "web", 9001))?;
+    eventually("the next write ends it", PATIENCE, || live(&addresses, "three.test"))
+        .with_context(|| stage.logs())?;
+    eventually("and nothing is told any more", PATIENCE, || {
+        stage.igw("n1", &["status"]).is_ok_and(|done| done.status.success() && done.stderr.is_empty())
+    })
+    .map(drop)
+}
+
+#[test]
+fn actions_of_others_and_a_purge_that_hangs_hold_nothing_up() -> anyhow::Result<()> {
+    let (stage, _) = Stage::serving(Delays { transition: Duration::from_millis(150), ..Delays::none() })?;
+    // Somebody else's refused requests take the names of our orchestrations.
+    let objects = igw_e2e::stage::gateway("second", "igw-per-node", 8089, "")
+        + &route("second", "second", "second.test", "web", 9001);
+    let file = stage.write("second.yaml", &objects)?.display().to_string();
+    let mut apply = stage
+        .command("n1", &["apply", "-n", "shop", "-f", &file])?
+        .stdout(std::process::Stdio::null())
+        .spawn()?;
+    let addresses: Vec<SocketAddr> =
+        stage.cluster.nodes().iter().map(|node| (stage.cluster.address(node), 8089).into()).collect();
+    let mut n_refused = 0;
+    eventually("the second gateway serves all the same", PATIENCE, || {
+        let start = stage.call("n2", "POST", "/api/object/path/shop/svc/igw-second/action/start", "", 200);
+        n_refused += usize::from(start.is_err_and(|error| error.to_string().contains("already in progress")));
+        live(&addresses, "second.test")
+    })
+    .with_context(|| stage.logs())?;
+    apply.wait()?;
+    ensure!(n_refused > 0, "nobody disturbed it");
+    // The purge of its service hangs.
+    stage.cluster.stick_next_purge("shop/svc/igw-second");
+    let done = stage.igw("n1", &["delete", "gateway/second", "httproute/second", "-n", "shop"])?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let left = || -> Vec<String> {
+        let all = stage.cluster.nodes().into_iter().flat_map(|node| stage.cluster.objects_on(&node));
+        all.filter(|object| object.contains("igw-second")).collect()
+    };
+    eventually("nothing of it is left", PATIENCE * 3, || left().is_empty())
+        .with_context(|| format!("{:?}\n{}", left(), stage.logs()))
+        .map(drop)
+}

@@ -2,7 +2,8 @@
 //! and an address of the loopback net; services that run real processes; a name server; faults by switch.
 //!
 //! It knows nothing of igw. Where it is kinder than the real one, what depends on that is wrong: known differences
-//! are an address of 127/8 in `ip.host`, which the real one refuses to start, and shared memory in place of tmpfs.
+//! are an address of 127/8 in `ip.host`, which the real one refuses to start; shared memory in place of tmpfs; listeners
+//! of one address each; checksums that are no MD5; secrets that are no ciphers.
 
 pub mod api;
 pub mod dns;

@@ -1,7 +1,7 @@
 //! Back ends of the snapshot: one for each Service and port, one for each Backend, made when a route names it.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 
 use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
 use igw_crds::objects::backend_policy::{
@@ -11,14 +11,14 @@ use igw_crds::objects::http_route::HttpBackendRef;
 use igw_crds::objects::names::TimeSpan;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{
-    ActiveCheck, Backend, BackendId, Balance, Connections, EndpointSource, Hold, InitAddr, PassiveCheck,
-    Probe, RecordKind, Resolver, ResolverId, Template,
+    ActiveCheck, Backend, BackendId, Balance, Connections, EndpointSource, Guard, Hold, InitAddr,
+    PassiveCheck, Probe, RecordKind, Resolver, ResolverId, Template,
 };
 
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, Members, ObjectSet};
 use crate::listeners::GATEWAY_GROUP;
-use crate::permissions::refused_endpoint;
+use crate::permissions::{allowed_networks, allows_name, refused_endpoint};
 use crate::policies::Policies;
 use crate::status::Status;
 
@@ -106,12 +106,18 @@ impl<'o> Backends<'o> {
                 );
                 return Err(BadReference { reason: "RefNotPermitted", message });
             }
+            for fqdn in spec.endpoints.iter().filter_map(|endpoint| endpoint.fqdn.as_ref()) {
+                let name = fqdn.hostname.as_str();
+                self.check_asked("Backend", namespace, &reference.name, name, fqdn.port.as_u16())?;
+            }
             return Ok(self.backend(namespace, &reference.name, spec));
         }
         let Some(port) = reference.port else {
             let message = format!("Service {namespace}/{} needs a port; add `port`", reference.name);
             return Err(BadReference { reason: "BackendNotFound", message });
         };
+        let fqdn = format!("{}.{namespace}.svc.{}", reference.name, self.cluster);
+        self.check_asked("Service", namespace, &reference.name, &fqdn, port.as_u16())?;
         if self
             .members
             .is_some_and(|members| !members.services.contains(&format!("{namespace}/{}", reference.name)))
@@ -157,6 +163,71 @@ impl<'o> Backends<'o> {
             }
         }
         Ok(())
+    }
+
+    /// A policy may ask for another name than the back end has: that name is judged as if it were written there.
+    fn check_asked(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        fqdn: &str,
+        port: u16,
+    ) -> Result<(), BadReference> {
+        let policy = self.policies.find(kind, namespace, name, (kind == "Service").then_some(port));
+        let Some(discovery) = policy.and_then(|policy| policy.discovery.as_ref()) else { return Ok(()) };
+        let asked = self.asked_name(namespace, name, fqdn, port, discovery);
+        if self.members.is_none() || asked == fqdn || asked.ends_with(&format!("._tcp.{fqdn}")) {
+            return Ok(());
+        }
+        let refused = match service_of(&asked, self.cluster) {
+            Some((owner, service)) => {
+                let crossing = Reference {
+                    from_group: "igw.opensvc.com",
+                    from_kind: "BackendPolicy",
+                    from_namespace: namespace,
+                    to_group: "",
+                    to_kind: "Service",
+                    to_namespace: owner,
+                    to_name: service,
+                };
+                (!is_allowed(self.objects, &crossing)).then(|| {
+                    format!(
+                        "no ReferenceGrant in namespace {owner} lets BackendPolicy of {namespace} refer to Service {service}"
+                    )
+                })
+            }
+            None => (!allows_name(self.objects, namespace, &asked))
+                .then(|| "`backends` of GatewayConfig system/default does not allow it".to_owned()),
+        };
+        match refused {
+            None => Ok(()),
+            Some(why) => {
+                let message = format!(
+                    "`discovery` of the BackendPolicy of {kind} {namespace}/{name} asks for {asked}, and {why}"
+                );
+                Err(BadReference { reason: "RefNotPermitted", message })
+            }
+        }
+    }
+
+    /// What may be used of what a name leads to; in a cluster only.
+    fn guard(&self, namespace: &str, asked: &str, resolver: ResolverId) -> Option<Guard> {
+        let members = self.members?;
+        let is_foreign = |services: &BTreeSet<String>| {
+            !services
+                .iter()
+                .any(|service| service.split_once('/').is_some_and(|(owner, _)| owner == namespace))
+        };
+        let never = members.addresses.iter().filter(|(_, services)| is_foreign(services));
+        let is_service = service_of(asked, self.cluster).is_some();
+        Some(Guard {
+            allow: allowed_networks(self.objects, namespace).iter().map(ToString::to_string).collect(),
+            nodes: members.nodes.values().flatten().copied().collect(),
+            // The cluster's own names lead to the cluster's own services.
+            never: if is_service { Vec::new() } else { never.map(|(address, _)| *address).collect() },
+            only_allowed: !is_service && resolver != ResolverId(0),
+        })
     }
 
     /// Namespaces and names of the services that an endpoint belongs to.
@@ -259,30 +330,19 @@ impl<'o> Backends<'o> {
     ) -> Template {
         let empty = Discovery::default();
         let discovery = policy.and_then(|policy| policy.discovery.as_ref()).unwrap_or(&empty);
-        let fill = |pattern: &str| {
-            pattern
-                .replace("{name}", name)
-                .replace("{namespace}", namespace)
-                .replace("{cluster}", self.cluster)
-                .replace("{port}", &port.to_string())
-        };
-        let host = discovery.name.as_deref().map_or_else(|| fqdn.to_owned(), fill);
+        let owner = self.asked_name(namespace, name, fqdn, port, discovery);
         let srv = discovery.srv.as_ref();
-        let record = match (discovery.record, discovery.family) {
-            (Some(RecordType::A), _) | (_, Some(AddressFamily::Only4)) => RecordKind::A,
-            (Some(RecordType::Aaaa), _) | (_, Some(AddressFamily::Only6)) => RecordKind::Aaaa,
-            (Some(RecordType::Srv), _) => RecordKind::Srv,
-            (_, Some(AddressFamily::Both)) => RecordKind::Both,
-            (_, Some(AddressFamily::Prefer6)) => RecordKind::Prefer6,
-            (_, Some(AddressFamily::Prefer4) | None) => RecordKind::Prefer4,
-        };
-        let record = if discovery.record == Some(RecordType::Srv) { RecordKind::Srv } else { record };
-        let owner = match record {
-            RecordKind::Srv => match srv.and_then(|srv| srv.name.as_deref()) {
-                Some(pattern) => fill(pattern),
-                None => format!("_{port}._tcp.{host}"),
-            },
-            _ => host,
+        let record = record_of(discovery);
+        let wanted = discovery.resolver_ref.as_ref().map(|one| one.name.as_str());
+        // In a cluster its own names are asked of its own servers.
+        let is_own = self.members.is_some() && service_of(&owner, self.cluster).is_some();
+        let resolver = ResolverId(if is_own { 0 } else { self.policies.resolver(namespace, wanted) });
+        let guard = self.guard(namespace, &owner, resolver);
+        let admits = |address: IpAddr| {
+            guard.as_ref().is_none_or(|guard| {
+                let networks = allowed_networks(self.objects, namespace);
+                networks.iter().any(|network| network.contains(address)) && !guard.never.contains(&address)
+            })
         };
         let hold = discovery.hold.as_ref();
         let time = |time: Option<&HoldTime>, default: Option<u64>| match time {
@@ -296,10 +356,7 @@ impl<'o> Backends<'o> {
             fqdn: owner,
             port,
             record,
-            resolver: ResolverId(
-                self.policies
-                    .resolver(namespace, discovery.resolver_ref.as_ref().map(|one| one.name.as_str())),
-            ),
+            resolver,
             slots: discovery.slots.unwrap_or(0),
             drop_duplicates: true,
             ignore_weight: srv.and_then(|srv| srv.weight) == Some(SrvWeight::Ignore),
@@ -307,7 +364,11 @@ impl<'o> Backends<'o> {
             max_ttl_ms: span_or(&discovery.max_ttl, 60_000),
             init: match &discovery.init_addr {
                 None => vec![InitAddr::Last, InitAddr::Dns, InitAddr::None],
-                Some(ways) => ways.iter().map(init_addr).collect(),
+                Some(ways) => {
+                    let ways = ways.iter().map(init_addr);
+                    ways.filter(|way| !matches!(way, InitAddr::Address(address) if !admits(*address)))
+                        .collect()
+                }
             },
             init_timeout_ms: span_or(&discovery.init_timeout, 0),
             hold: Hold {
@@ -317,7 +378,45 @@ impl<'o> Backends<'o> {
                 refused_ms: time(hold.and_then(|hold| hold.refused.as_ref()), defaults.refused_ms),
                 other_ms: time(hold.and_then(|hold| hold.other.as_ref()), defaults.other_ms),
             },
+            guard,
         }
+    }
+
+    /// The name that is asked for: the back end's, unless a policy has another one.
+    fn asked_name(
+        &self,
+        namespace: &str,
+        name: &str,
+        fqdn: &str,
+        port: u16,
+        discovery: &Discovery,
+    ) -> String {
+        let fill = |pattern: &str| {
+            pattern
+                .replace("{name}", name)
+                .replace("{namespace}", namespace)
+                .replace("{cluster}", self.cluster)
+                .replace("{port}", &port.to_string())
+        };
+        let host = discovery.name.as_deref().map_or_else(|| fqdn.to_owned(), fill);
+        match record_of(discovery) {
+            RecordKind::Srv => match discovery.srv.as_ref().and_then(|srv| srv.name.as_deref()) {
+                Some(pattern) => fill(pattern),
+                None => format!("_{port}._tcp.{host}"),
+            },
+            _ => host,
+        }
+    }
+}
+
+fn record_of(discovery: &Discovery) -> RecordKind {
+    match (discovery.record, discovery.family) {
+        (Some(RecordType::Srv), _) => RecordKind::Srv,
+        (Some(RecordType::A), _) | (_, Some(AddressFamily::Only4)) => RecordKind::A,
+        (Some(RecordType::Aaaa), _) | (_, Some(AddressFamily::Only6)) => RecordKind::Aaaa,
+        (_, Some(AddressFamily::Both)) => RecordKind::Both,
+        (_, Some(AddressFamily::Prefer6)) => RecordKind::Prefer6,
+        (_, Some(AddressFamily::Prefer4) | None) => RecordKind::Prefer4,
     }
 }
 

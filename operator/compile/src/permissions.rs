@@ -2,6 +2,7 @@
 
 use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
 use igw_crds::objects::gateway_config::{AllowedHostnames, BackendRule, BackendRules, GatewayConfigSpec};
+use igw_crds::objects::names::Cidr;
 use igw_crds::objects::{Kind, Spec};
 
 use crate::input::ObjectSet;
@@ -68,6 +69,24 @@ pub(crate) fn refused_endpoint(
         let is_allowed = rules.iter().any(|rule| rule.unix);
         endpoint.unix.as_ref().filter(|_| !is_allowed).map(|unix| format!("socket {}", unix.path))
     })
+}
+
+/// Whether a rule lets a namespace use a name that is no service's.
+pub(crate) fn allows_name(objects: &ObjectSet, namespace: &str, name: &str) -> bool {
+    rules_for(objects, namespace).any(|rule| rule.names.iter().any(|pattern| covers(pattern, name)))
+}
+
+/// Networks that rules open to a namespace.
+pub(crate) fn allowed_networks(objects: &ObjectSet, namespace: &str) -> Vec<Cidr> {
+    rules_for(objects, namespace).flat_map(|rule| rule.cidrs.iter().cloned()).collect()
+}
+
+fn rules_for<'o>(objects: &'o ObjectSet, namespace: &str) -> impl Iterator<Item = &'o BackendRule> {
+    let rules = default_config(objects).and_then(|config| config.backends.as_ref());
+    rules
+        .into_iter()
+        .flat_map(|rules| &rules.allow)
+        .filter(move |rule| rule.namespaces.iter().any(|name| name == "*" || name == namespace))
 }
 
 /// The GatewayConfig that applies to everything.

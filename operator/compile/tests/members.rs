@@ -63,6 +63,12 @@ fn backend(endpoint: &str) -> String {
     )
 }
 
+fn policy(discovery: &str) -> String {
+    format!(
+        "apiVersion: igw.opensvc.com/v1alpha1\nkind: BackendPolicy\nmetadata: {{name: p}}\nspec: {{targetRefs: [{{group: \"\", kind: Service, name: web}}], discovery: {discovery}}}\n---\n"
+    )
+}
+
 const GATEWAY: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {gatewayClassName: igw-per-node, listeners: [{name: web, port: 80, protocol: HTTP}]}\n---\n";
 const TO_X: &str = "{group: igw.opensvc.com, kind: Backend, name: x}";
 
@@ -107,6 +113,23 @@ fn nothing_of_another_namespace_is_reached_without_its_grant() {
         ),
         (
             route("a.test", TO_X) + &backend("{fqdn: {hostname: elsewhere.example, port: 80}}"),
+            "RefNotPermitted",
+            "GatewayConfig system/default",
+        ),
+        // By another name that a policy asks for.
+        (
+            route("a.test", "{name: web, port: 80}") + &policy("{name: web.b.svc.blue}"),
+            "RefNotPermitted",
+            "lets BackendPolicy of a refer to Service web",
+        ),
+        (
+            route("a.test", "{name: web, port: 80}")
+                + &policy("{record: SRV, srv: {name: _80._tcp.web.b.svc.blue}}"),
+            "RefNotPermitted",
+            "asks for _80._tcp.web.b.svc.blue",
+        ),
+        (
+            route("a.test", "{name: web, port: 80}") + &policy("{name: elsewhere.example}"),
             "RefNotPermitted",
             "GatewayConfig system/default",
         ),
@@ -205,4 +228,50 @@ fn services_are_made_as_classes_and_settings_say() {
     assert_eq!(of("igw", default), Some((Topology::PerNode, "n1 n2".to_owned())));
     assert_eq!(of("igw-failover", default), Some((Topology::Failover, "n1 n2".to_owned())));
     assert_eq!(of("nobody", ""), None);
+}
+
+#[test]
+fn what_names_lead_to_is_guarded() {
+    let templates = |text: String| -> Vec<igw_crds::snapshot::Template> {
+        let compiled = compiled(&text);
+        let sources = compiled.snapshot.backends.iter().flat_map(|backend| backend.sources.clone());
+        sources
+            .filter_map(|source| match source {
+                EndpointSource::Template(template) => Some(template),
+                _ => None,
+            })
+            .collect()
+    };
+    let rules = "apiVersion: igw.opensvc.com/v1alpha1\nkind: GatewayConfig\nmetadata: {name: default, namespace: system}\nspec: {backends: {allow: [{namespaces: [a], cidrs: [10.1.0.0/16], names: [\"*.example\"]}]}}\n---\n";
+    let resolver = "apiVersion: igw.opensvc.com/v1alpha1\nkind: Resolver\nmetadata: {name: mine}\nspec: {nameservers: [{address: 192.0.2.53}]}\n---\n";
+    let mine = "{resolverRef: {name: mine}, initAddr: [10.1.2.3, 10.9.9.9, none]}";
+
+    // A service's name: asked of the cluster's servers, whatever a policy says.
+    let service = templates(route("a.test", "{name: web, port: 80}") + &policy(mine) + resolver + rules);
+    let guard = service[0].guard.clone().expect("a guard");
+    assert_eq!((service[0].resolver.0, guard.only_allowed, guard.never.len()), (0, false, 0));
+    assert_eq!(
+        (guard.allow, guard.nodes),
+        (vec!["10.1.0.0/16".to_owned()], vec!["10.0.0.1".parse().expect("an address")])
+    );
+    assert_eq!(
+        service[0].init.len(),
+        2,
+        "an address that no rule opens is none to begin with: {:?}",
+        service[0].init
+    );
+
+    // Another name: services of others are never used, and a server of one's own is believed what rules open alone.
+    let target = policy(mine)
+        .replace("group: \"\", kind: Service, name: web", "group: igw.opensvc.com, kind: Backend, name: x");
+    let other = templates(
+        route("a.test", TO_X)
+            + &backend("{fqdn: {hostname: app.example, port: 80}}")
+            + &target
+            + resolver
+            + rules,
+    );
+    let guard = other[0].guard.clone().expect("a guard");
+    assert_eq!((guard.only_allowed, guard.never), (true, vec!["10.0.0.7".parse().expect("an address")]));
+    assert_ne!(other[0].resolver.0, 0);
 }

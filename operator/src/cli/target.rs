@@ -1,11 +1,12 @@
 //! Where a verb finds objects: a directory, the state of an `igw up`, or the one that runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use igw_crds::snapshot::Snapshot;
 use igw_crds::sync::Envelope;
-use igw_opensvc::{EventKind, Filter, Signal, Subscription};
+use igw_opensvc::{Error, EventKind, Filter, ObjectItem, ObjectPath, Signal, Subscription};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -79,6 +80,28 @@ impl TargetArgs {
                 }
             }
             Ok(listing)
+        })
+    }
+
+    /// Services of a cluster, those that there are; none for another target.
+    ///
+    /// # Errors
+    /// The client's.
+    pub fn services(&self, paths: BTreeSet<ObjectPath>) -> Result<BTreeMap<ObjectPath, ObjectItem>, Failure> {
+        if !self.is_cluster() || paths.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        run(async {
+            let client = self.connection.client()?;
+            let mut services = BTreeMap::new();
+            for path in paths {
+                match client.object(&path).await {
+                    Ok(item) => drop(services.insert(path, item)),
+                    Err(Error::UnknownObject { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(services)
         })
     }
 

@@ -4,6 +4,7 @@
 //! question and direction match. The core of templates is pure: time comes in, endpoints go out. Transport is
 //! the only module with sockets. Nothing here knows of routes, checks or metrics.
 
+pub mod guard;
 pub mod message;
 mod resolv_conf;
 pub mod resolver;

@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::guard::Guard;
 use crate::message::{QueryKind, Records, Service};
 use crate::resolver::{Lookup, Resolver};
 use crate::slots::{Outcome, SlotEndpoint, SlotHealth, Slots, SlotsSpec, Trouble};
@@ -25,6 +26,8 @@ pub struct TemplateSpec {
     pub ignore_weight: bool,
     /// Slots and times.
     pub slots: SlotsSpec,
+    /// Which addresses may be used; none = all.
+    pub guard: Option<Guard>,
 }
 
 /// Which records make endpoints.
@@ -59,6 +62,8 @@ pub enum TemplateState {
     Refused,
     /// Another failure; endpoints are kept.
     Failed,
+    /// All addresses that were answered are ones that may not be used.
+    Forbidden,
 }
 
 /// Runs until dropped. `publish` is called when endpoints or state change; `hint` makes it ask at once;
@@ -77,10 +82,10 @@ pub async fn run(
     let mut state = TemplateState::Pending;
     publish(&shown, state);
     loop {
-        let outcome = ask(&spec, resolver).await;
+        let (outcome, is_forbidden) = guarded(&spec, ask(&spec, resolver).await);
         let wait = slots.apply(Instant::now().into_std(), &outcome, &health);
         let now: Vec<SlotEndpoint> = slots.endpoints().collect();
-        let new_state = TemplateState::of(&outcome);
+        let new_state = if is_forbidden { TemplateState::Forbidden } else { TemplateState::of(&outcome) };
         if now != shown || new_state != state {
             publish(&now, new_state);
             shown = now;
@@ -93,9 +98,35 @@ pub async fn run(
     }
 }
 
-/// Remembered endpoints of another port belong to an older definition.
+/// Takes away what may not be used; true if nothing is left of something.
+fn guarded(spec: &TemplateSpec, outcome: Outcome) -> (Outcome, bool) {
+    let Some(guard) = &spec.guard else { return (outcome, false) };
+    let admitted = |mut endpoints: Vec<(SocketAddr, u32)>| {
+        endpoints.retain(|(address, _)| guard.admits(address.ip()));
+        endpoints
+    };
+    match outcome {
+        Outcome::Found { endpoints, ttl } => {
+            let endpoints = admitted(endpoints);
+            let is_forbidden = endpoints.is_empty();
+            (
+                if is_forbidden { Outcome::Nothing { ttl } } else { Outcome::Found { endpoints, ttl } },
+                is_forbidden,
+            )
+        }
+        Outcome::Partial { endpoints, ttl, trouble } => {
+            (Outcome::Partial { endpoints: admitted(endpoints), ttl, trouble }, false)
+        }
+        other => (other, false),
+    }
+}
+
+/// Remembered endpoints of another port belong to an older definition; those that may not be used any more go.
 fn still_meant(spec: &TemplateSpec, remembered: &[SlotEndpoint]) -> Vec<SlotEndpoint> {
-    let is_meant = |one: &&SlotEndpoint| spec.records == RecordChoice::Srv || one.address.port() == spec.port;
+    let is_meant = |one: &&SlotEndpoint| {
+        (spec.records == RecordChoice::Srv || one.address.port() == spec.port)
+            && spec.guard.as_ref().is_none_or(|guard| guard.admits(one.address.ip()))
+    };
     remembered.iter().filter(is_meant).copied().collect()
 }
 
@@ -277,6 +308,9 @@ impl TemplateState {
             Self::Timeout => "no answer in time; endpoints are kept",
             Self::Refused => "refused; endpoints are kept",
             Self::Failed => "resolver failed; endpoints are kept",
+            Self::Forbidden => {
+                "answered with addresses that may not be used; `backends` of GatewayConfig system/default must allow them"
+            }
         }
     }
 }

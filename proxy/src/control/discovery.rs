@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use igw_crds::snapshot::{self, EndpointSource, InitAddr, RecordKind, Snapshot, Template};
+use igw_dns::guard::Guard;
 use igw_dns::resolver::{QueryCounts, Resolver, ResolverSpec};
 use igw_dns::slots::{HoldSpec, SlotEndpoint, SlotHealth, SlotsSpec};
 use igw_dns::template::{self, RecordChoice, TemplateSpec, TemplateState};
@@ -287,6 +288,13 @@ fn template_spec(template: &Template) -> TemplateSpec {
                 other: hold(template.hold.other_ms),
             },
         },
+        guard: template.guard.as_ref().map(|guard| Guard {
+            // A network that cannot be read opens nothing.
+            allow: guard.allow.iter().filter_map(|network| network.parse().ok()).collect(),
+            nodes: guard.nodes.clone(),
+            never: guard.never.clone(),
+            only_allowed: guard.only_allowed,
+        }),
     }
 }
 

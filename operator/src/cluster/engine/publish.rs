@@ -541,7 +541,15 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 /// Notices of one decision that are logged one by one.
 const MAX_LOGGED: usize = 200;
 
-/// Whether an object is a Backend with addresses.
+/// Whether it matters for an object whose addresses are whose: it names addresses, or names that are no services'.
 pub fn names_addresses(spec: &Spec) -> bool {
-    matches!(spec, Spec::Backend(backend) if backend.endpoints.iter().any(|endpoint| endpoint.ip.is_some()))
+    match spec {
+        Spec::Backend(backend) => {
+            backend.endpoints.iter().any(|endpoint| endpoint.ip.is_some() || endpoint.fqdn.is_some())
+        }
+        Spec::BackendPolicy(policy) => policy.discovery.as_ref().is_some_and(|discovery| {
+            discovery.name.is_some() || discovery.srv.is_some() || discovery.init_addr.is_some()
+        }),
+        _ => false,
+    }
 }

@@ -160,6 +160,7 @@ fn spec(records: RecordChoice) -> TemplateSpec {
                 other: None,
             },
         },
+        guard: None,
     }
 }
 
