@@ -358,7 +358,7 @@ pub struct Template {
     pub hold: Hold,
     /// Which of the addresses that come back may be used; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guard: Option<Guard>,
+    pub guard: Option<Box<Guard>>,
 }
 
 /// Which addresses may be used of those that a name has. Loopback, link-local and unspecified addresses and those of

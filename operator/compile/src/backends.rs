@@ -337,7 +337,7 @@ impl<'o> Backends<'o> {
         // In a cluster its own names are asked of its own servers.
         let is_own = self.members.is_some() && service_of(&owner, self.cluster).is_some();
         let resolver = ResolverId(if is_own { 0 } else { self.policies.resolver(namespace, wanted) });
-        let guard = self.guard(namespace, &owner, resolver);
+        let guard = self.guard(namespace, &owner, resolver).map(Box::new);
         let admits = |address: IpAddr| {
             guard.as_ref().is_none_or(|guard| {
                 let networks = allowed_networks(self.objects, namespace);

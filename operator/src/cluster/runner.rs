@@ -33,7 +33,13 @@ async fn own(client: &Client, path: &ObjectPath, step: &OwnedStep) -> Result<Own
         OwnedStep::Read => Ok(OwnedDone::Values(client.read_keys(path, |_| true).await?)),
         OwnedStep::Write(changes) => client.change_keys(path, changes).await.map(|()| OwnedDone::Ok),
         OwnedStep::Confirm(names) => Ok(OwnedDone::Values(client.key_values(path, names).await?)),
-        OwnedStep::Delete => client.act(path, &Action::Purge).await.map(|_| OwnedDone::Ok),
+        OwnedStep::Delete => match client.act(path, &Action::Purge).await {
+            Err(error) if error.is_stuck() => {
+                unstick(client, path).await?;
+                Err(error)
+            }
+            purged => purged.map(|_| OwnedDone::Ok),
+        },
     }
 }
 
@@ -60,8 +66,15 @@ async fn serve(client: &Client, path: &ObjectPath, step: &ServiceStep) -> Result
             }
             client.act(path, &Action::Provision).await.map(|_| ServiceDone::Ok)
         }
+        ServiceStep::Unstick => unstick(client, path).await.map(|()| ServiceDone::Ok),
         ServiceStep::Purge => client.act(path, &Action::Purge).await.map(|_| ServiceDone::Ok),
     }
+}
+
+/// Writes a file as it is. Nodes that lack it fetch it, and what hangs ends.
+async fn unstick(client: &Client, path: &ObjectPath) -> Result<(), Error> {
+    let stored = client.stored(path).await?;
+    client.replace(path, stored.text).await
 }
 
 /// Resources that leave the text while they run would be orphans.

@@ -39,6 +39,8 @@ pub enum Step {
     Recover(Vec<String>),
     /// Unprovision and delete it.
     Purge,
+    /// Write its text as it is: that ends an orchestration that hangs.
+    Unstick,
 }
 
 /// What a step found.
@@ -73,6 +75,8 @@ struct Service {
     acting: Option<Instant>,
     /// Looks in a row that found no orchestration.
     n_quiet: u32,
+    /// Since when an orchestration is open that works towards nothing.
+    stuck_since: Option<Instant>,
     /// The new text has resources that the old one had not.
     has_new_resources: bool,
     is_dirty: bool,
@@ -200,6 +204,10 @@ impl Services {
                 service.n_failures = 0;
                 service.keywords = Some(sections_of(items));
             }
+            (Step::Unstick, _) => {
+                service.stuck_since = None;
+                service.look_in(now, LOOK);
+            }
             (Step::Create(_), _) => {
                 service.look_in(now, LOOK);
                 service.has_new_resources = false;
@@ -274,6 +282,8 @@ impl Service {
                     .filter_map(|instance| instance.monitor.as_ref())
                     .any(|monitor| monitor.global_expect != GlobalExpect::None);
                 self.n_quiet = if is_active { 0 } else { self.n_quiet.saturating_add(1) };
+                let is_stuck = item.orchestration().is_some_and(|(_, expect)| *expect == GlobalExpect::None);
+                self.stuck_since = if is_stuck { self.stuck_since.or(Some(now)) } else { None };
                 if self.acting.is_some_and(|until| self.n_quiet >= 2 || until <= now) {
                     self.acting = None;
                 }
@@ -304,6 +314,14 @@ impl Service {
             (Seen::Present(item), _) => item,
         };
         if !may_write || self.acting.is_some() || matches!(desired, Desired::Adopted | Desired::Invalid(_)) {
+            return None;
+        }
+        if let Some(since) = self.stuck_since {
+            // An orchestration that is just ending looks the same for a moment.
+            if now.saturating_duration_since(since) >= STUCK_TIME {
+                return Some(Step::Unstick);
+            }
+            self.look_in(now, LOOK);
             return None;
         }
         if !item.missing_nodes().is_empty() {
@@ -441,6 +459,8 @@ fn sections_of(items: Vec<KeywordItem>) -> Sections {
 const LOOK: Duration = Duration::from_millis(500);
 /// The same while nodes are missing.
 const SLOW_LOOK: Duration = Duration::from_secs(1);
+/// Time after which an orchestration that works towards nothing is taken for one that hangs.
+const STUCK_TIME: Duration = Duration::from_secs(5);
 /// Time after which an action is taken for over.
 const ACTION_TIME: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
