@@ -6,6 +6,7 @@
 //! of one address each; checksums that are no MD5; secrets that are no ciphers.
 
 pub mod api;
+pub mod callers;
 pub mod dns;
 pub mod door;
 pub mod events;
@@ -17,6 +18,7 @@ pub mod policy;
 mod sealed;
 pub mod shapes;
 pub mod stored;
+pub mod streams;
 pub mod users;
 pub mod volumes;
 pub mod world;
@@ -34,9 +36,9 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use door::Authority;
-pub use events::EventFaults;
 pub use path::Path;
 use stored::{Coding, Stored};
+pub use streams::EventFaults;
 pub use world::Delays;
 use world::World;
 

@@ -1,8 +1,8 @@
 //! What a file of an object may say: for everybody, and for those who are not root.
 
+use crate::callers::Caller;
 use crate::path::Path;
 use crate::stored::Stored;
-use crate::users::Caller;
 
 /// Why a path names no object.
 #[must_use]

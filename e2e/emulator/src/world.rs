@@ -11,10 +11,10 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::events::{EventFaults, Stream};
+use crate::callers::Sessions;
 use crate::path::Path;
 use crate::stored::Stored;
-use crate::users::Sessions;
+use crate::streams::{EventFaults, Stream};
 
 /// Times of the cluster.
 #[derive(Clone, Copy, Debug)]

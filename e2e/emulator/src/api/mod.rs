@@ -18,9 +18,9 @@ use hyper::{HeaderMap, Method, Request};
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
+use crate::callers::Caller;
 use crate::path::Path;
 use crate::policy;
-use crate::users::Caller;
 use crate::world::World;
 use reply::{Answer, decode, empty, json_of, message, pairs, problem};
 

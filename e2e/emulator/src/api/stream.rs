@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 
 use super::Call;
 use super::reply::{Answer, message, problem};
-use crate::events::{Filter, Stream};
+use crate::streams::{Filter, Stream};
 use crate::users::seconds;
 
 // === impl Call ===

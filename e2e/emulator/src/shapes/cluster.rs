@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{NEVER, NO_ID, instance, known, object_status, seen_nodes};
-use crate::users::Caller;
+use crate::callers::Caller;
 use crate::world::World;
 
 /// State of the cluster; objects and instances that a selector names and the caller may see.

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::object::Flex;
 use super::words::{Availability, GlobalExpect, MonitorState, Orchestrate, Provisioned, Topology};
 use super::{id_or_none, null_is_empty, time_or_never};
 use crate::path::ObjectPath;
@@ -24,6 +23,20 @@ pub struct Instance {
     /// Its state.
     #[serde(default)]
     pub status: Option<InstanceStatus>,
+}
+
+/// Numbers of instances of a flex service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Flex {
+    /// Below it the service is in state `warn`.
+    #[serde(default)]
+    pub min: u32,
+    /// Above it the service is in state `warn`.
+    #[serde(default)]
+    pub max: u32,
+    /// Wanted.
+    #[serde(default)]
+    pub target: u32,
 }
 
 /// An instance with its place, from a list.

@@ -19,12 +19,12 @@ pub use cluster::{
     NodeStatus, NodeSummary, NodeView, ZoneRecord,
 };
 pub use instance::{
-    Instance, InstanceItem, InstanceMonitor, InstanceSettings, InstanceStatus, ResourceItem, ResourceLog,
-    ResourceProvisioned, ResourceSettings, ResourceStatus,
+    Flex, Instance, InstanceItem, InstanceMonitor, InstanceSettings, InstanceStatus, ResourceItem,
+    ResourceLog, ResourceProvisioned, ResourceSettings, ResourceStatus,
 };
 pub(crate) use instance::{RawInstanceItem, RawResourceItem};
 pub(crate) use object::RawObjectItem;
-pub use object::{Flex, KeyItem, KeywordItem, ObjectItem, ObjectStatus};
+pub use object::{KeyItem, KeywordItem, ObjectItem, ObjectStatus};
 pub use user::{AuthMethods, Identity};
 pub(crate) use words::words;
 pub use words::{Availability, Frozen, GlobalExpect, MonitorState, Orchestrate, Provisioned, Topology};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::instance::Instance;
+use super::instance::{Flex, Instance};
 use super::words::{Availability, Frozen, GlobalExpect, Orchestrate, Provisioned, Topology};
 use super::{null_is_empty, time_or_never};
 use crate::path::ObjectPath;
@@ -62,20 +62,6 @@ pub struct ObjectStatus {
     /// Flex services only.
     #[serde(default)]
     pub flex: Option<Flex>,
-}
-
-/// Numbers of instances of a flex service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Flex {
-    /// Below it the service is in state `warn`.
-    #[serde(default)]
-    pub min: u32,
-    /// Above it the service is in state `warn`.
-    #[serde(default)]
-    pub max: u32,
-    /// Wanted.
-    #[serde(default)]
-    pub target: u32,
 }
 
 /// A key as lists show it.
