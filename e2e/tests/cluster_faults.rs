@@ -69,6 +69,29 @@ fn f3_a_silent_stream_hides_a_change_for_a_minute_at_most() -> anyhow::Result<()
 }
 
 #[test]
+fn f4_events_that_are_lost_doubled_and_out_of_order_change_nothing_in_the_end() -> anyhow::Result<()> {
+    let mut random = seeded();
+    let (stage, addresses) = Stage::serving(Delays::none())?;
+    stage.cluster.set_event_faults(EventFaults { lose: 30, duplicate: 30, reorder: 40, is_silent: false });
+    let mut hosts = vec![String::new(); 4];
+    for n in 0..12 {
+        let index = random.random_range(0..hosts.len());
+        hosts[index] = format!("r{index}-{n}.test");
+        let text = route(&format!("r{index}"), "public", &hosts[index], "web", 9001);
+        put(&stage, "n2", &format!("httproute/r{index}.yaml"), &text)?;
+        std::thread::sleep(Duration::from_millis(random.random_range(0..400)));
+    }
+    let hosts: Vec<String> = hosts.into_iter().filter(|host| !host.is_empty()).collect();
+    let took = eventually("the last of each object is live", PATIENCE * 3, || {
+        hosts.iter().all(|host| live(&addresses, host))
+    })
+    .with_context(|| stage.logs())?;
+    println!("right {took:?} after the last change");
+    ensure!(took <= Duration::from_secs(60), "{took:?}");
+    Ok(())
+}
+
+#[test]
 fn f5_a_daemon_that_knows_little_yet_withdraws_nothing() -> anyhow::Result<()> {
     let (mut stage, addresses) = Stage::serving(Delays::none())?;
     let load = Load::start(addresses[1], "web.test", 200, 2, Duration::from_secs(120));

@@ -51,8 +51,14 @@ impl World {
             if random.random_range(0..100) < faults.lose {
                 return true;
             }
+            if stream.held.is_none() && random.random_range(0..100) < faults.reorder {
+                stream.held = Some((kind.to_owned(), body.clone()));
+                return true;
+            }
             let n_times = if random.random_range(0..100) < faults.duplicate { 2 } else { 1 };
+            let held = stream.held.take();
             (0..n_times).all(|_| stream.send(kind, body))
+                && held.is_none_or(|(kind, body)| stream.send(&kind, &body))
         });
     }
 

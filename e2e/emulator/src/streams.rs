@@ -23,6 +23,8 @@ pub struct Stream {
     pub next: u64,
     /// After how many it ends.
     pub limit: Option<u64>,
+    /// An event that comes after the next one.
+    pub held: Option<(String, Value)>,
     /// After how many bytes of the next event it breaks.
     pub cut_after: Option<usize>,
 }
@@ -34,6 +36,8 @@ pub struct EventFaults {
     pub lose: u32,
     /// Share that comes twice, in percent.
     pub duplicate: u32,
+    /// Share that comes after the next one, in percent.
+    pub reorder: u32,
     /// Nothing comes any more, and the stream stays open.
     pub is_silent: bool,
 }

@@ -55,7 +55,8 @@ impl Call<'_> {
         }
         let (sink, source) = mpsc::unbounded_channel::<String>();
         let caller = self.caller.clone();
-        let mut stream = Stream { filters, selector, caller, sink, next: 0, limit, cut_after: None };
+        let mut stream =
+            Stream { filters, selector, caller, sink, next: 0, limit, held: None, cut_after: None };
         let goes_on = match self.param("replay").or(self.param("cache")) {
             Some("true") => self.world.replay(node, &mut stream),
             _ => true,
