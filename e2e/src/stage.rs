@@ -39,9 +39,10 @@ impl Stage {
     /// # Errors
     /// Fails if sockets cannot be opened.
     pub fn new(delays: Delays) -> anyhow::Result<Self> {
-        // Tests of one process run side by side; those of several processes do not.
+        // Stages of one process have addresses of their own; runs at the same time need another IGW_BASE each.
         static NEXT: AtomicU8 = AtomicU8::new(0);
-        let base = 100 + 8 * (NEXT.fetch_add(1, Ordering::Relaxed) % 16);
+        let first = std::env::var("IGW_BASE").ok().and_then(|text| text.parse::<u8>().ok()).unwrap_or(100);
+        let base = first.wrapping_add(8 * (NEXT.fetch_add(1, Ordering::Relaxed) % 16));
         let scratch = tempfile::tempdir()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let spec = Spec {

@@ -90,17 +90,34 @@ kind: BackendPolicy
 metadata: {name: web}
 spec:
   targetRefs: [{group: \"\", kind: Service, name: web}]
-  healthCheck: {active: {tcp: {}, interval: 500ms, timeout: 300ms}, passive: {consecutiveErrors: 5, ejectFor: 2s}, panicThreshold: 0}
+  healthCheck: {active: {tcp: {}, interval: 500ms, timeout: 300ms}, passive: {consecutiveErrors: 1, ejectFor: 2s, maxEjectionPercent: 100}, panicThreshold: 0}
 ";
+    let generation = || -> Option<u64> {
+        let answer = get(SocketAddr::new(addresses[0].ip(), 8404), "localhost", "/api/v1/snapshot").ok()?;
+        serde_json::from_slice::<serde_json::Value>(&answer.body).ok()?["generation"].as_u64()
+    };
+    let before = generation();
     stage.apply("n1", "shop", policy)?;
+    eventually("the policy is live", PATIENCE, || generation() > before).with_context(|| stage.logs())?;
     let path = "/api/object/path/shop/svc/web";
-    for node in ["n3", "n2"] {
+    // Endpoints of the service that checks of the loaded proxy saw fail.
+    let n_unhealthy = || -> Option<f64> {
+        let admin = SocketAddr::new(addresses[0].ip(), 8404);
+        let text = String::from_utf8(get(admin, "localhost", "/metrics").ok()?.body).ok()?;
+        let unhealthy = "igw_backend_endpoints{backend=\"Service/shop/web:9001\",state=\"unhealthy\"} ";
+        text.lines().find_map(|line| line.strip_prefix(unhealthy))?.parse().ok()
+    };
+    for (node, gone) in [("n3", 1.0), ("n2", 2.0)] {
         let instance = format!("/api/node/name/{node}/instance/path/shop/svc/web/action");
         stage.call("n1", "POST", &format!("{instance}/freeze"), "", 200)?;
         stage.call("n1", "POST", &format!("{instance}/stop"), "", 200)?;
         eventually("one instance fewer", PATIENCE, || {
             !stage.cluster.up_on("shop/svc/web").contains(&node.to_owned())
         })?;
+        // Retries hide it at once; the next one may go when checks have seen it: retries are a share of the requests,
+        // and not all endpoints can be ejected.
+        eventually("checks see it", PATIENCE, || n_unhealthy() == Some(gone))
+            .with_context(|| stage.logs())?;
     }
     let only = eventually("the one that is left answers alone", PATIENCE, || {
         (0..10).all(|_| origin_of(addresses[1], "web.test").as_deref() == Some("n1"))

@@ -20,7 +20,8 @@ const DIRECTION: [(&str, &[&str]); 10] = [
     ("igw-dns", &[]),
     ("igw", &["igw-crds", "igw-compile", "igw-opensvc", "igw-route"]),
     ("igw-proxy", &["igw-crds", "igw-route", "igw-h1", "igw-dns"]),
-    ("igw-e2e", &["igw-crds", "igw-emulator"]),
+    // The walkthrough reaches any cluster through the client.
+    ("igw-e2e", &["igw-crds", "igw-emulator", "igw-opensvc"]),
     ("igw-emulator", &[]),
 ];
 
