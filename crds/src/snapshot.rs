@@ -5,9 +5,13 @@
 //! the lists of the same snapshot. Durations carry their unit in the name; 0 means "no limit" where a
 //! field says so. New fields get `#[serde(default)]`, so that format N reads N-1.
 
+mod tls;
+
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+
+pub use tls::{ALPN, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, TlsVersion};
 
 /// The format this build writes. It reads this one and the one before.
 pub const FORMAT: u32 = 1;
@@ -71,6 +75,9 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Exact name or `*.suffix` in lower case; `None` accepts every host.
     pub hostname: Option<String>,
+    /// TLS that the listener ends; for the protocols that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<ListenerTls>>,
     /// Routes attached here, by ascending `route`.
     pub attachments: Vec<Attachment>,
 }
@@ -82,6 +89,9 @@ pub enum Protocol {
     /// Cleartext HTTP/1.
     #[serde(rename = "HTTP")]
     Http,
+    /// HTTP over TLS that the listener ends.
+    #[serde(rename = "HTTPS")]
+    Https,
 }
 
 /// A route on one listener.
@@ -540,6 +550,8 @@ pub struct Settings {
     pub requests_per_connection: u32,
     /// Connections of one client address.
     pub connections_per_source: u32,
+    /// Time for a TLS handshake, in milliseconds.
+    pub handshake_timeout_ms: u64,
     /// Time to connect to an endpoint, in milliseconds.
     pub connect_timeout_ms: u64,
     /// Time to the head of the back end's answer, in milliseconds.
@@ -589,6 +601,16 @@ pub enum LogOutput {
     File(String),
 }
 
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Every certificate that is served, some of them more than once.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        let listeners = self.gateways.iter().flat_map(|gateway| &gateway.listeners);
+        listeners.filter_map(|listener| listener.tls.as_deref()).flat_map(|tls| &tls.certificates)
+    }
+}
+
 // === impl Settings ===
 
 impl Default for Settings {
@@ -603,6 +625,7 @@ impl Default for Settings {
             body_grace_ms: 30_000,
             requests_per_connection: 0,
             connections_per_source: 0,
+            handshake_timeout_ms: 10_000,
             connect_timeout_ms: 2_000,
             backend_timeout_ms: 60_000,
             backend_idle_ms: 60_000,

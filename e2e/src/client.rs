@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-/// A connection.
-pub struct Connection {
-    stream: TcpStream,
+/// A connection, over TCP or what stands on it.
+pub struct Connection<S = TcpStream> {
+    stream: S,
     unread: Vec<u8>,
 }
 
@@ -35,12 +35,19 @@ impl Connection {
     /// # Errors
     /// Fails if nobody listens.
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .with_context(|| format!("{address} not reached"))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, unread: Vec::new() })
+        Ok(Self::over(dial(address)?))
+    }
+}
+
+impl<S: Read + Write> Connection<S> {
+    /// A connection over an open stream.
+    pub fn over(stream: S) -> Self {
+        Self { stream, unread: Vec::new() }
+    }
+
+    /// The stream below.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Sends bytes as they are.
@@ -207,6 +214,19 @@ impl Answer {
             .find(|field| field[0] == name)
             .and_then(|field| field[1].as_str().map(str::to_owned))
     }
+}
+
+/// Opens a socket whose reads and writes give up after 10 s.
+///
+/// # Errors
+/// Fails if nobody listens.
+pub fn dial(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream =
+        TcpStream::connect_timeout(&address, PATIENCE).with_context(|| format!("{address} not reached"))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// One request on a connection of its own.

@@ -8,3 +8,4 @@ pub mod objects;
 pub mod origin;
 pub mod process;
 pub mod stage;
+pub mod tls;

@@ -13,6 +13,7 @@ mod metrics;
 mod shared;
 mod supervisor;
 mod tables;
+mod tls;
 mod upstream;
 mod worker;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::metrics::handshakes::HandshakeCounts;
 use crate::tables::Tables;
 
 /// Shared by all threads of the server process.
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     max_connections: AtomicU32,
     /// Connections refused because of a limit, since the start.
     n_refused: AtomicU64,
+    pub(crate) handshakes: HandshakeCounts,
     sources: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -53,6 +55,7 @@ impl Shared {
             n_connections: AtomicU32::new(0),
             max_connections: AtomicU32::new(max_connections),
             n_refused: AtomicU64::new(0),
+            handshakes: HandshakeCounts::default(),
             sources: Mutex::new(HashMap::new()),
         }
     }

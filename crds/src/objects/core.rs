@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,36 @@ pub struct NamespaceSpec {
 }
 
 // === impl SecretContent ===
+
+impl SecretContent {
+    /// The bytes of a value.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<Vec<u8>> {
+        match self.string_data.get(name) {
+            Some(text) => Some(text.clone().into_bytes()),
+            None => decoded(self.data.get(name)?),
+        }
+    }
+}
+
+// === impl ConfigMapContent ===
+
+impl ConfigMapContent {
+    /// The bytes of a value.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<Vec<u8>> {
+        match self.data.get(name) {
+            Some(text) => Some(text.clone().into_bytes()),
+            None => decoded(self.binary_data.get(name)?),
+        }
+    }
+}
+
+/// Base64 with any white space in it.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let compact: String = text.split_whitespace().collect();
+    base64::engine::general_purpose::STANDARD.decode(compact).ok()
+}
 
 impl fmt::Debug for SecretContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

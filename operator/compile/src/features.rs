@@ -31,4 +31,4 @@ pub const SUPPORTED: [&str; 26] = [
 ];
 
 /// Protocols of listeners that this version serves.
-pub const PROTOCOLS: [&str; 1] = ["HTTP"];
+pub const PROTOCOLS: [&str; 2] = ["HTTP", "HTTPS"];

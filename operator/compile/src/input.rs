@@ -7,6 +7,8 @@ use std::sync::Arc;
 use igw_crds::objects::{Kind, Object, ObjectKey, Spec};
 use jiff::Timestamp;
 
+use crate::material::Material;
+
 /// Every object that is known, by key. Collected from pairs; of two with one key the later counts.
 #[derive(Clone, Debug, Default)]
 pub struct ObjectSet {
@@ -35,6 +37,8 @@ pub struct Facts {
     pub nameservers: Vec<SocketAddr>,
     /// The cluster; nothing in standalone mode.
     pub members: Option<Members>,
+    /// Certificates and authorities, at least those of [`crate::references`].
+    pub material: Material,
 }
 
 /// What a cluster has.
@@ -60,6 +64,12 @@ impl ObjectSet {
     #[must_use]
     pub fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Stored> {
         self.objects.get(&ObjectKey::new(kind, namespace, name))
+    }
+
+    /// The content of the object of a key.
+    #[must_use]
+    pub fn spec(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Spec> {
+        self.find(kind, namespace, name).map(|stored| &stored.object.spec)
     }
 
     /// Objects of a kind in order of namespace and name.

@@ -13,6 +13,7 @@ mod grants;
 mod hostnames;
 mod input;
 mod listeners;
+mod material;
 mod permissions;
 mod policies;
 mod program;
@@ -21,6 +22,7 @@ mod rules;
 mod settings;
 mod share;
 pub mod status;
+mod tls;
 
 use std::sync::Arc;
 
@@ -29,9 +31,11 @@ use igw_crds::snapshot::Snapshot;
 
 pub use deployments::Deployment;
 pub use input::{Facts, Members, ObjectSet, Stored};
+pub use material::{Material, PairState};
 pub use program::{Proxies, program};
 pub use share::share;
 pub use status::Status;
+pub use tls::{References, references};
 
 use backends::Backends;
 use listeners::GatewayNode;

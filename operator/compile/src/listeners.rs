@@ -18,6 +18,7 @@ use crate::input::{Facts, ObjectSet, Stored};
 use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
+use crate::tls::{TlsNode, terminate};
 
 /// A gateway of ours.
 pub(crate) struct GatewayNode {
@@ -43,7 +44,11 @@ pub(crate) struct ListenerNode {
     pub(crate) kinds: Vec<SupportedKind>,
     /// Why it takes no traffic: condition reason, message, and whether it is a conflict.
     refused: Option<Refusal>,
-    has_invalid_kinds: bool,
+    /// What of its references is wrong.
+    unresolved: Option<(&'static str, String)>,
+    protocol: Protocol,
+    /// TLS of the listener, where its protocol has it.
+    tls: Option<TlsNode>,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) n_attached: i32,
 }
@@ -128,12 +133,12 @@ fn node(
     }
     addresses.sort_unstable();
     addresses.dedup();
-    if spec.tls.as_ref().is_some_and(|tls| tls.frontend.is_some() || tls.backend.is_some()) {
-        let message = "`tls` of the gateway is not served by this version; remove it".to_owned();
+    if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
+        let message = "`tls.backend` of the gateway is not served by this version; remove it".to_owned();
         refused.get_or_insert(("Invalid", message));
     }
     let mut listeners: Vec<ListenerNode> =
-        spec.listeners.iter().map(|listener| listener_node(objects, key, listener)).collect();
+        spec.listeners.iter().map(|listener| listener_node(objects, facts, key, spec, listener)).collect();
     refuse_conflicts(spec, &mut listeners);
     let deployment = deployment(objects, key, spec, &configs);
     let node_addresses = match (&facts.members, deployment.bind) {
@@ -153,8 +158,22 @@ fn node(
     }
 }
 
-fn listener_node(objects: &ObjectSet, gateway: &ObjectKey, listener: &Listener) -> ListenerNode {
+fn listener_node(
+    objects: &ObjectSet,
+    facts: &Facts,
+    gateway: &ObjectKey,
+    spec: &GatewaySpec,
+    listener: &Listener,
+) -> ListenerNode {
     let protocol = listener.protocol.as_str();
+    let port = listener.port.as_u16();
+    let tls = (protocol == "HTTPS").then(|| match &listener.tls {
+        Some(tls) => terminate(objects, facts, gateway, spec, port, tls),
+        None => TlsNode {
+            refused: Some(("UnsupportedValue", "an HTTPS listener needs `tls.certificateRefs`".to_owned())),
+            ..TlsNode::default()
+        },
+    });
     let refused = if !PROTOCOLS.contains(&protocol) {
         let message = format!(
             "protocol {protocol} is not served by this version; served are: {}",
@@ -165,7 +184,8 @@ fn listener_node(objects: &ObjectSet, gateway: &ObjectKey, listener: &Listener) 
         let message = "`filters` of a listener are not served by this version; remove them".to_owned();
         Some(Refusal { reason: "UnsupportedValue", message, is_conflict: false })
     } else {
-        None
+        let of_tls = tls.as_ref().and_then(|tls| tls.refused.clone());
+        of_tls.map(|(reason, message)| Refusal { reason, message, is_conflict: false })
     };
     let served = served_kinds(protocol);
     let asked = &listener.allowed_routes.kinds;
@@ -180,6 +200,12 @@ fn listener_node(objects: &ObjectSet, gateway: &ObjectKey, listener: &Listener) 
     let has_invalid_kinds = asked.iter().any(|asked| {
         !served_kinds(protocol).iter().any(|kind| is_same(asked.group.as_str(), asked.kind.as_str(), kind))
     });
+    let unresolved = if has_invalid_kinds {
+        let message = "`allowedRoutes.kinds` names kinds that the protocol does not serve; remove them";
+        Some(("InvalidRouteKinds", message.to_owned()))
+    } else {
+        tls.as_ref().and_then(|tls| tls.unresolved.clone())
+    };
     let namespaces = match listener.allowed_routes.namespaces.from {
         FromNamespaces::All => AllowedNamespaces::All,
         FromNamespaces::Same => AllowedNamespaces::One(Arc::clone(&gateway.namespace)),
@@ -199,12 +225,14 @@ fn listener_node(objects: &ObjectSet, gateway: &ObjectKey, listener: &Listener) 
     };
     ListenerNode {
         name: listener.name.as_str().to_owned(),
-        port: listener.port.as_u16(),
+        port,
         hostname: listener.hostname.as_ref().map(|name| name.as_str().to_owned()),
         namespaces,
         kinds,
         refused,
-        has_invalid_kinds,
+        unresolved,
+        protocol: if protocol == "HTTPS" { Protocol::Https } else { Protocol::Http },
+        tls,
         attachments: Vec::new(),
         n_attached: 0,
     }
@@ -297,7 +325,9 @@ fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
 
 fn served_kinds(protocol: &str) -> Vec<SupportedKind> {
     match protocol {
-        "HTTP" => vec![SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: "HTTPRoute".to_owned() }],
+        "HTTP" | "HTTPS" => {
+            vec![SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: "HTTPRoute".to_owned() }]
+        }
         _ => Vec::new(),
     }
 }
@@ -351,11 +381,9 @@ impl ListenerNode {
             }
             _ => Condition::no("Conflicted", "NoConflicts", "no other listener is in the way", generation),
         };
-        let resolved = if self.has_invalid_kinds {
-            let message = "`allowedRoutes.kinds` names kinds that the protocol does not serve; remove them";
-            Condition::no("ResolvedRefs", "InvalidRouteKinds", message, generation)
-        } else {
-            Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved", generation)
+        let resolved = match &self.unresolved {
+            Some((reason, message)) => Condition::no("ResolvedRefs", reason, message.clone(), generation),
+            None => Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved", generation),
         };
         let programmed = match &self.refused {
             Some(refusal) => Condition::no("Programmed", "Invalid", refusal.message.clone(), generation),
@@ -365,9 +393,24 @@ impl ListenerNode {
                 "the gateway is not accepted; see its conditions",
                 generation,
             ),
+            None if !self.is_served() => Condition::no(
+                "Programmed",
+                "Invalid",
+                "there is no certificate to serve; see ResolvedRefs",
+                generation,
+            ),
             None => Condition::unknown("Programmed", "Pending", "no proxy has reported yet", generation),
         };
-        vec![accepted, conflicted, resolved, programmed]
+        let mut conditions = vec![accepted, conflicted, resolved, programmed];
+        if let Some(warning) = self.tls.as_ref().and_then(|tls| tls.warning.clone()) {
+            conditions.push(Condition::yes(CERTIFICATE_WARNING, "Attention", warning, generation));
+        }
+        conditions
+    }
+
+    /// Proxies get it: it is not refused, and where it ends TLS it has a certificate.
+    fn is_served(&self) -> bool {
+        self.refused.is_none() && self.tls.as_ref().is_none_or(|tls| tls.served.is_some())
     }
 }
 
@@ -379,7 +422,7 @@ impl GatewayNode {
         if self.refused.is_some() {
             return None;
         }
-        let listeners = self.listeners.iter().filter(|listener| listener.refused.is_none());
+        let listeners = self.listeners.iter().filter(|listener| listener.is_served());
         Some(snapshot::Gateway {
             namespace: self.key.namespace.to_string(),
             name: self.key.name.to_string(),
@@ -390,8 +433,9 @@ impl GatewayNode {
                 .map(|listener| snapshot::Listener {
                     name: listener.name.clone(),
                     port: listener.port,
-                    protocol: Protocol::Http,
+                    protocol: listener.protocol,
                     hostname: listener.hostname.clone(),
+                    tls: listener.tls.as_ref().and_then(|tls| tls.served.clone()).map(Box::new),
                     attachments: listener.attachments.clone(),
                 })
                 .collect(),
@@ -446,17 +490,30 @@ impl GatewayNode {
                 (accepted, pending)
             }
         };
+        let mut conditions = vec![accepted, programmed];
+        if self.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.is_insecure)) {
+            let message =
+                "clients without a valid certificate are served: `tls.frontend` says AllowInsecureFallback";
+            conditions.push(Condition::yes(
+                "InsecureFrontendValidationMode",
+                "ConfigurationChanged",
+                message,
+                generation,
+            ));
+        }
         let addresses = self
             .addresses
             .iter()
             .map(|address| StatusAddress { r#type: "IPAddress", value: address.to_string() });
         Status::Gateway(GatewayStatus {
             addresses: if self.refused.is_some() { Vec::new() } else { addresses.collect() },
-            conditions: vec![accepted, programmed],
+            conditions,
             listeners,
             attached_listener_sets: 0,
         })
     }
 }
 
+/// Condition of a listener whose certificate deserves attention.
+pub const CERTIFICATE_WARNING: &str = "igw.opensvc.com/CertificateWarning";
 pub(crate) const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";

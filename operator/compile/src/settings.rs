@@ -78,6 +78,7 @@ fn apply(spec: &GatewayConfigSpec, settings: &mut Settings) {
         span(&limits.body_grace, &mut settings.body_grace_ms);
         number(limits.requests_per_connection, &mut settings.requests_per_connection);
         number(limits.connections_per_source, &mut settings.connections_per_source);
+        span(&limits.handshake_timeout, &mut settings.handshake_timeout_ms);
     }
     if let Some(timeouts) = &spec.timeouts {
         span(&timeouts.connect, &mut settings.connect_timeout_ms);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use igw_crds::sync::Envelope;
 
 use super::{Exit, Failure};
+use crate::certificates::vault::file_name;
 use crate::objects::listing::Severity;
 use crate::output::text::complain;
 use crate::standalone::offline::Offline;
@@ -42,7 +43,12 @@ pub fn run(args: &RenderArgs) -> Result<Exit, Failure> {
     let envelope =
         Envelope::seal(next_epoch(&args.out), 1, &offline.compiled.snapshot).map_err(anyhow::Error::from)?;
     let bytes = serde_json::to_vec(&envelope).map_err(anyhow::Error::from)?;
-    private_folder(&args.out.join("keys")).map_err(|error| cannot_write(args, &error))?;
+    let keys = args.out.join("keys");
+    private_folder(&keys).map_err(|error| cannot_write(args, &error))?;
+    for (fingerprint, key) in offline.vault.keys(&offline.compiled.snapshot) {
+        write_atomic(&keys.join(file_name(&fingerprint)), key.as_bytes())
+            .map_err(|error| cannot_write(args, &error))?;
+    }
     write_atomic(&args.out.join(SNAPSHOT), &bytes).map_err(|error| cannot_write(args, &error))?;
     Ok(Exit::Done)
 }

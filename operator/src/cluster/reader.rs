@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use igw_compile::{Compiled, Facts, Members};
+use igw_compile::{Compiled, Facts, Material, Members, compile};
 use igw_crds::objects::ObjectKey;
 use igw_opensvc::{Client, Error, Kind, ObjectPath};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::layout::{LEDGER_BOOK, STATUS, STATUS_BOOK, is_input};
 use super::runner::{look_around, owners};
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Entry;
-use crate::objects::meaning::{meaning, notices_of};
+use crate::objects::meaning::{notices_of, objects};
 use crate::objects::reading::object_name;
 use crate::objects::view::{Record, Shown, View};
 
@@ -80,6 +80,7 @@ impl ClusterRead {
                 addresses,
                 nodes: around.addresses,
             }),
+            material: Material::default(),
         };
         Ok(Self { gathered, records, statuses, facts, epoch: 0 })
     }
@@ -87,7 +88,7 @@ impl ClusterRead {
     /// What the objects mean.
     #[must_use]
     pub fn compiled(&self) -> Compiled {
-        meaning(&self.gathered, &self.records, &self.facts)
+        compile(&objects(&self.gathered, &self.records), &self.facts)
     }
 
     /// The objects with the statuses that the operator wrote.

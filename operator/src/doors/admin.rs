@@ -76,7 +76,7 @@ impl Admin {
     /// The newest snapshot without keys.
     fn snapshot(&self) -> Response<Full<Bytes>> {
         let newest = self.newest.borrow().clone();
-        let envelope = newest.and_then(|sealed| serde_json::from_slice::<Envelope>(&sealed.bytes).ok());
+        let envelope = newest.and_then(|sealed| serde_json::from_slice::<Envelope>(&sealed.stored).ok());
         match envelope {
             Some(mut envelope) => {
                 envelope.keys.clear();

@@ -4,6 +4,8 @@
 //! newer one is there, else with 204 after the time it asked for. The snapshot is serialised once per
 //! generation, whoever asks.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -21,7 +23,6 @@ use tokio::sync::watch;
 use super::http::{Caller, Door, answer, serve};
 
 /// A snapshot ready to be sent.
-#[derive(Debug)]
 pub struct Sealed {
     /// Term of this control side.
     pub epoch: u64,
@@ -29,8 +30,10 @@ pub struct Sealed {
     pub generation: u64,
     /// Checksum of the snapshot.
     pub checksum: String,
-    /// The envelope as JSON.
+    /// The envelope as JSON, private keys included: for proxies alone.
     pub bytes: Bytes,
+    /// The same without private keys, to be stored.
+    pub stored: Bytes,
 }
 
 /// The newest snapshot for some proxy.
@@ -64,17 +67,32 @@ pub struct SyncServer {
 
 // === impl Sealed ===
 
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("epoch", &self.epoch)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sealed {
     /// Serialises an envelope.
     ///
     /// # Errors
     /// The encoder's; none is known.
-    pub fn new(envelope: &Envelope) -> Result<Self, serde_json::Error> {
+    pub fn new(envelope: &Envelope, keys: BTreeMap<String, String>) -> Result<Self, serde_json::Error> {
+        let stored: Bytes = serde_json::to_vec(envelope)?.into();
+        let bytes = match keys.is_empty() {
+            true => stored.clone(),
+            false => serde_json::to_vec(&Envelope { keys, ..envelope.clone() })?.into(),
+        };
         Ok(Self {
             epoch: envelope.epoch,
             generation: envelope.generation,
             checksum: envelope.checksum.clone(),
-            bytes: serde_json::to_vec(envelope)?.into(),
+            bytes,
+            stored,
         })
     }
 }
@@ -224,7 +242,7 @@ mod tests {
             let socket = scratch.path().join("sync.sock");
             let sealed = newest.map(|(epoch, generation)| {
                 let envelope = Envelope::seal(epoch, generation, &Snapshot::default()).unwrap();
-                Arc::new(Sealed::new(&envelope).unwrap())
+                Arc::new(Sealed::new(&envelope, BTreeMap::new()).unwrap())
             });
             let (_sender, receiver) = watch::channel(sealed);
             let board = Arc::new(OneBoard { newest: receiver, reports: Mutex::default() });

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use igw_compile::{Compiled, Facts, ObjectSet, Proxies, Status, Stored, compile, program};
+use igw_compile::{
+    Compiled, Facts, Material, ObjectSet, Proxies, References, Status, Stored, program, references,
+};
 use igw_crds::objects::gateway_config::GatewayConfigSpec;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::sync::Report;
@@ -14,16 +16,19 @@ use super::gathered::{Gathered, Taken};
 use super::listing::{Notice, Severity};
 use super::reading::object_name;
 use super::view::Record;
+use crate::certificates::authorities;
+use crate::certificates::pair::PAIR_VALUES;
+use crate::certificates::vault::Vault;
 
 /// Facts of a machine without a cluster.
 #[must_use]
 pub fn facts(cluster: &str, nameservers: &[SocketAddr]) -> Facts {
-    Facts { cluster: cluster.to_owned(), nameservers: nameservers.to_vec(), members: None }
+    Facts { cluster: cluster.to_owned(), nameservers: nameservers.to_vec(), ..Facts::default() }
 }
 
-/// What the objects mean, given what is known of each.
+/// The objects with what is known of each.
 #[must_use]
-pub fn meaning(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>, facts: &Facts) -> Compiled {
+pub fn objects(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>) -> ObjectSet {
     let stored = gathered.objects.iter().map(|(key, taken)| {
         let record = records.get(key);
         let stored = Stored {
@@ -34,7 +39,28 @@ pub fn meaning(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>, facts
         };
         (key.clone(), stored)
     });
-    compile(&stored.collect::<ObjectSet>(), facts)
+    stored.collect()
+}
+
+/// What Secret and ConfigMap documents are worth, as far as objects refer to them.
+pub fn material(objects: &ObjectSet, vault: &mut Vault, now: Timestamp) -> Material {
+    let References { secrets, config_maps } = references(objects);
+    for (namespace, name) in &secrets {
+        let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, namespace, name) else { continue };
+        vault.observe((namespace.clone(), name.clone()), &PAIR_VALUES, &|value| content.value(value));
+    }
+    vault.retain(|(namespace, name)| {
+        secrets.contains(&(namespace.clone(), name.clone()))
+            && objects.find(Kind::Secret, namespace, name).is_some()
+    });
+    let authorities = config_maps.into_iter().filter_map(|(namespace, name)| {
+        let Some(Spec::ConfigMap(content)) = objects.spec(Kind::ConfigMap, &namespace, &name) else {
+            return None;
+        };
+        let found = authorities::examine(content.value(authorities::CA).as_deref());
+        Some(((namespace, name), found))
+    });
+    Material { authorities: authorities.collect(), pairs: vault.states(now) }
 }
 
 /// The statuses, given what the proxy says.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use igw_crds::objects::Object;
-use igw_crds::snapshot::{Listener, Snapshot};
+use igw_crds::snapshot::{Listener, Protocol, Snapshot};
 use igw_crds::sync::{ListenerReport, Report};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -223,9 +223,13 @@ fn report_of<'a>(report: &'a Report, gateway: &str, listener: &str) -> Option<&'
 }
 
 fn url(listener: &Listener, report: &ListenerReport) -> String {
-    let port = if listener.port == 80 { String::new() } else { format!(":{}", listener.port) };
+    let (scheme, usual) = match listener.protocol {
+        Protocol::Https => ("https", 443),
+        _ => ("http", 80),
+    };
+    let port = if listener.port == usual { String::new() } else { format!(":{}", listener.port) };
     if let Some(hostname) = listener.hostname.as_deref().filter(|hostname| !hostname.starts_with('*')) {
-        return format!("http://{hostname}{port}/");
+        return format!("{scheme}://{hostname}{port}/");
     }
     // An address of this machine that clients can use, IPv4 first.
     let address = report.bound.iter().min_by_key(|address| address.is_ipv6());
@@ -236,7 +240,7 @@ fn url(listener: &Listener, report: &ListenerReport) -> String {
         Some(address) => address.ip().to_string(),
         None => "127.0.0.1".to_owned(),
     };
-    format!("http://{host}{port}/")
+    format!("{scheme}://{host}{port}/")
 }
 
 fn redact(secret: &mut Map<String, Value>) {

@@ -4,6 +4,7 @@
 //! one thread, in the order of the first request; [`Keeper::close`] returns after the last one. A disk that
 //! is full or read-only is reported once, and once more when it works again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ pub struct Keeper {
 }
 
 enum Job {
-    Write(&'static str, Content),
+    Write(Cow<'static, str>, Content),
+    Remove(Cow<'static, str>),
     Close,
 }
 
@@ -59,9 +61,14 @@ impl Keeper {
     }
 
     /// Asks for `name` to hold `content`.
-    pub fn write(&self, name: &'static str, content: Content) {
+    pub fn write(&self, name: impl Into<Cow<'static, str>>, content: Content) {
         // The thread lives until `close` takes the keeper, so that the channel is open here.
-        let _ = self.sender.send(Job::Write(name, content));
+        let _ = self.sender.send(Job::Write(name.into(), content));
+    }
+
+    /// Asks for `name` not to be there.
+    pub fn remove(&self, name: impl Into<Cow<'static, str>>) {
+        let _ = self.sender.send(Job::Remove(name.into()));
     }
 
     /// Writes what is asked for and ends the thread.
@@ -74,9 +81,17 @@ impl Keeper {
 // === impl Disk ===
 
 impl Disk {
-    fn write(&mut self, name: &str, content: Content) {
+    /// Writes a file, or removes it where there is no content.
+    fn write(&mut self, name: &str, content: Option<Content>) {
         let path = self.folder.join(name);
-        match write_atomic(&path, &(content.0)()) {
+        let done = match content {
+            Some(content) => write_atomic(&path, &(content.0)()),
+            None => match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        };
+        match done {
             Ok(()) if self.failing => {
                 self.failing = false;
                 info!(file = %path.display(), "state folder can be written again");
@@ -102,7 +117,10 @@ fn run(receiver: &Receiver<Job>, disk: &mut Disk) {
         while let Some(job) = next.take() {
             match job {
                 Job::Write(name, content) => {
-                    pending.insert(name, content);
+                    pending.insert(name, Some(content));
+                }
+                Job::Remove(name) => {
+                    pending.insert(name, None);
                 }
                 Job::Close => {
                     closing = true;
@@ -117,7 +135,7 @@ fn run(receiver: &Receiver<Job>, disk: &mut Disk) {
             }
         }
         for (name, content) in pending {
-            disk.write(name, content);
+            disk.write(&name, content);
         }
     }
 }

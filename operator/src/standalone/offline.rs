@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use igw_compile::Compiled;
+use igw_compile::{Compiled, Facts, compile};
 use igw_crds::sync::Report;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::memory::Memory;
 use super::store::{Hints, Store};
+use crate::certificates::vault::Vault;
 use crate::objects::gathered::Gathered;
 use crate::objects::listing::{Notice, Severity};
-use crate::objects::meaning::{facts, meaning, notices_of, statuses};
+use crate::objects::meaning::{facts, material, notices_of, objects, statuses};
 use crate::objects::reading::object_name;
 use crate::objects::view::{Shown, View};
 use crate::output::rows::{items, text};
@@ -25,6 +27,8 @@ pub struct Offline {
     pub gathered: Gathered,
     /// What it means.
     pub compiled: Compiled,
+    /// Private keys.
+    pub vault: Vault,
 }
 
 // === impl Offline ===
@@ -39,8 +43,11 @@ impl Offline {
             store.add_text(STDIN, text);
         }
         let gathered = store.gather();
-        let compiled = meaning(&gathered, &BTreeMap::new(), &facts(cluster, &[]));
-        Self { gathered, compiled }
+        let set = objects(&gathered, &BTreeMap::new());
+        let mut vault = Vault::default();
+        let facts = Facts { material: material(&set, &mut vault, Timestamp::now()), ..facts(cluster, &[]) };
+        let compiled = compile(&set, &facts);
+        Self { gathered, compiled, vault }
     }
 
     /// The objects with the statuses they would have before any proxy runs.

@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
-use igw_compile::{Compiled, Facts, Status};
+use igw_compile::{Compiled, Facts, Status, compile};
 use igw_crds::objects::ObjectKey;
 use igw_crds::sync::{Envelope, Report, SyncRequest};
 use jiff::Timestamp;
@@ -27,12 +27,13 @@ use super::memory::Memory;
 use super::state::{State, write_atomic};
 use super::store::{Hints, Store};
 use super::watch::Watch;
+use crate::certificates::vault::Vault;
 use crate::doors::metrics::Metrics;
 use crate::doors::sync_server::Sealed;
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Ledger;
 use crate::objects::listing::{Listing, Notice, Severity, object_id};
-use crate::objects::meaning::{facts, meaning, notices_of, statuses};
+use crate::objects::meaning::{facts, material, notices_of, objects, statuses};
 use crate::objects::reading::object_name;
 use crate::objects::statuses::carry_times;
 use crate::objects::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
@@ -69,6 +70,11 @@ pub struct Reconciler {
     gathered: Gathered,
     records: BTreeMap<ObjectKey, Record>,
     compiled: Option<Compiled>,
+    vault: Vault,
+    /// Names of the files in the folder of keys.
+    kept_keys: BTreeSet<String>,
+    /// When a certificate begins or ceases to be good.
+    certificates_due: Option<Timestamp>,
     generation: u64,
     report: Option<SyncRequest>,
     told: BTreeMap<ObjectKey, Told>,
@@ -124,6 +130,9 @@ impl Reconciler {
             gathered: Gathered::default(),
             records: BTreeMap::new(),
             compiled: None,
+            vault: Vault::load(&state.path(KEYS)),
+            kept_keys: names_in(&state.path(KEYS)),
+            certificates_due: None,
             generation: 0,
             report: None,
             told: BTreeMap::new(),
@@ -175,13 +184,18 @@ impl Reconciler {
             // What was made between the walk and the watch made no event.
             self.due.look = started + SETTLE_MAX;
         }
-        if !pass.changed && self.compiled.is_some() {
+        let now = Timestamp::now();
+        let is_certificate_due = self.certificates_due.is_some_and(|due| due <= now);
+        if !pass.changed && !is_certificate_due && self.compiled.is_some() {
             self.outlets.metrics.reconciled("unchanged", started.elapsed());
             return;
         }
         self.gathered = self.store.gather();
         self.keep_records();
-        let compiled = meaning(&self.gathered, &self.records, &self.facts);
+        let set = objects(&self.gathered, &self.records);
+        self.facts.material = material(&set, &mut self.vault, now);
+        self.certificates_due = self.vault.next_change(now);
+        let compiled = compile(&set, &self.facts);
         let is_new = self.compiled.as_ref().is_none_or(|before| before.snapshot != compiled.snapshot);
         self.compiled = Some(compiled);
         if is_new {
@@ -193,12 +207,28 @@ impl Reconciler {
         self.outlets.metrics.reconciled(result, started.elapsed());
         let ledger = self.ledger.clone();
         self.keeper.write(LEDGER, Content::new(move || ledger.to_bytes()));
+        self.keep_keys();
         let remembered = self.store.remember();
         self.keeper.write(OBJECTS, Content::new(move || remembered.to_bytes()));
         if self.is_current() {
             self.publish_statuses();
         } else {
             self.due.statuses = Some(Instant::now() + STATUS_PATIENCE);
+        }
+    }
+
+    /// Writes the keys that are in use, and removes those that are not any more.
+    fn keep_keys(&mut self) {
+        let files = self.vault.files();
+        if files.keys().eq(self.kept_keys.iter()) {
+            return;
+        }
+        for name in self.kept_keys.iter().filter(|name| !files.contains_key(*name)) {
+            self.keeper.remove(format!("{KEYS}/{name}"));
+        }
+        self.kept_keys = files.keys().cloned().collect();
+        for (name, bytes) in files {
+            self.keeper.write(format!("{KEYS}/{name}"), Content::new(move || bytes));
         }
     }
 
@@ -220,8 +250,9 @@ impl Reconciler {
     /// Seals the compiled snapshot as the next generation.
     fn publish_snapshot(&mut self) {
         let Some(compiled) = &self.compiled else { return };
+        let keys = self.vault.keys(&compiled.snapshot);
         let sealed = Envelope::seal(self.ledger.epoch, self.generation + 1, &compiled.snapshot)
-            .and_then(|envelope| Sealed::new(&envelope));
+            .and_then(|envelope| Sealed::new(&envelope, keys));
         match sealed {
             Ok(sealed) => {
                 self.generation += 1;
@@ -232,7 +263,7 @@ impl Reconciler {
                     routes = compiled.snapshot.routes.len(),
                     "snapshot published"
                 );
-                let bytes = sealed.bytes.clone();
+                let bytes = sealed.stored.clone();
                 self.keeper.write(SNAPSHOT, Content::new(move || bytes.to_vec()));
                 self.outlets.newest.send_replace(Some(Arc::new(sealed)));
             }
@@ -444,6 +475,11 @@ fn earlier_statuses(state: &State) -> BTreeMap<String, Value> {
     told
 }
 
+fn names_in(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
 /// Quiet time after an event before files are read.
 const SETTLE: Duration = Duration::from_millis(20);
 /// Longest time from the first event to reading.
@@ -454,6 +490,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 /// Errors and warnings of one pass that are logged one by one.
 const MAX_LOGGED: usize = 200;
+/// Folder of private keys.
+const KEYS: &str = "keys";
 /// File of the ledger.
 const LEDGER: &str = "ledger.json";
 /// File of the last good objects.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use igw_crds::objects::ObjectKey;
+use igw_crds::objects::{Kind, ObjectKey};
 use igw_crds::yaml::Cache;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -183,7 +183,9 @@ impl Store {
     #[must_use]
     pub fn remember(&self) -> Remembered {
         Remembered::new(self.files.iter().map(|(path, state)| {
-            let goods = state.reading.good.iter().chain(&state.kept);
+            // Secrets rest in the folder of keys alone.
+            let is_public = |good: &&Good| good.object.key.kind != Kind::Secret;
+            let goods = state.reading.good.iter().chain(&state.kept).filter(is_public);
             (path.clone(), goods.cloned().collect())
         }))
     }

@@ -57,8 +57,14 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
         let binding = HostBinding { serves: Some(host.clone()), ranks: Some(host) };
         attachments.push(Attachment { route: RouteId(index as u32), hosts: vec![binding] });
     }
-    let listener =
-        Listener { name: "l".into(), port: 80, protocol: Protocol::Http, hostname: None, attachments };
+    let listener = Listener {
+        name: "l".into(),
+        port: 80,
+        protocol: Protocol::Http,
+        hostname: None,
+        tls: None,
+        attachments,
+    };
     snapshot.gateways.push(Gateway {
         namespace: "n".into(),
         name: "g".into(),

@@ -119,6 +119,12 @@ impl PortRoutes {
         }
     }
 
+    /// Index into the gateway's listeners of the one that serves a name; an empty name is one that nobody gave.
+    #[must_use]
+    pub fn listener_of(&self, host: &[u8]) -> Option<usize> {
+        self.listener(host).map(|routes| routes.listener)
+    }
+
     /// The one eligible listener.
     pub(crate) fn listener(&self, host: &[u8]) -> Option<&ListenerRoutes> {
         self.listeners.matching(host).find_map(|index| self.routes.get((*index)?))

@@ -184,6 +184,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             name: format!("l{index}"),
             port: 80,
             protocol: Protocol::Http,
+            tls: None,
             hostname: hostname.map(str::to_owned),
             attachments: attachments.clone(),
         });

@@ -156,12 +156,14 @@ impl Control {
         match &self.arguments.snapshot {
             Some(folder) => {
                 let path = folder.join("snapshot.json");
+                self.lasting.keys.add_folder(&folder.join("keys"));
                 let envelope = persist::read_envelope(&path).with_context(|| {
                     format!("no snapshot to serve in {}; write one with `igw render`", folder.display())
                 })?;
                 self.apply(&envelope, Keep::No);
             }
             None => {
+                self.lasting.keys.add_folder(&self.state.keys());
                 if let Some(envelope) = self.state.newest_envelope() {
                     info!(generation = envelope.generation, "serving the last known good snapshot");
                     self.apply(&envelope, Keep::No);
@@ -255,6 +257,7 @@ impl Control {
     /// Serves what the bootstrap folder holds if it is newer than what runs.
     fn take_bootstrap(&mut self) {
         let Some(folder) = &self.arguments.bootstrap else { return };
+        self.lasting.keys.add_folder(&folder.join("keys"));
         match Bootstrap::new(folder).envelope() {
             Ok(envelope) => {
                 let have = (self.tables.epoch, self.tables.generation);
@@ -270,6 +273,7 @@ impl Control {
     fn reread(&mut self) {
         self.take_bootstrap();
         let Some(folder) = &self.arguments.snapshot else { return };
+        self.lasting.keys.add_folder(&folder.join("keys"));
         match persist::read_envelope(&folder.join("snapshot.json")) {
             Ok(envelope) => self.apply(&envelope, Keep::No),
             Err(error) => {
@@ -290,6 +294,7 @@ impl Control {
             }
         };
         let snapshot = own_part(snapshot, self.arguments.gateway.as_deref(), &self.arguments.node());
+        self.lasting.keys.add(&envelope.keys);
         let tables = Arc::new(self.lasting.build(&snapshot, envelope.epoch, envelope.generation));
         self.shared.set_max_connections(max_connections(&snapshot));
         self.discovery.follow(&snapshot, &tables.backends);
@@ -303,10 +308,11 @@ impl Control {
         self.snapshot = snapshot;
         self.bind_pause = FIRST_BIND_PAUSE;
         info!(epoch = envelope.epoch, generation = envelope.generation, "snapshot live");
-        self.admin.set_envelope(envelope.clone());
+        self.admin.set_envelope(Envelope { keys: BTreeMap::new(), ..envelope.clone() });
         self.ask_sockets();
         self.report(None);
         if keep == Keep::Yes {
+            self.state.save_keys(self.lasting.keys.texts());
             self.state.save_envelope(envelope.clone());
         }
     }
@@ -421,6 +427,7 @@ impl Control {
                 };
                 let binds: Vec<SocketAddr> =
                     self.tables.binds.iter().filter(of_port).map(|bind| bind.address).collect();
+                let fault = self.tables.faults.get(&(name.as_str().into(), listener.name.as_str().into()));
                 let error = match binds.first() {
                     None => first_address(gateway, listener.port).map(|address| BindFailure {
                         address,
@@ -436,6 +443,14 @@ impl Control {
                         })
                     }),
                 };
+                let of_tls = |address: &SocketAddr| {
+                    Some(BindFailure {
+                        address: *address,
+                        kind: BindFailureKind::Other,
+                        message: fault?.clone(),
+                    })
+                };
+                let error = error.or_else(|| binds.first().and_then(of_tls));
                 listeners.push(ListenerReport {
                     gateway: name.clone(),
                     listener: listener.name.clone(),

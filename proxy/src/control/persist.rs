@@ -3,7 +3,8 @@
 //! Files are replaced whole (write, sync, rename, sync the folder), so a crash leaves the old or the new one.
 //! A disk that fails costs memory of the past, never service.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -29,12 +30,19 @@ pub(crate) struct RememberedEndpoint {
 /// The state folder and the thread that writes to it.
 pub(crate) struct State {
     folder: PathBuf,
-    writes: Sender<Replacement>,
+    writes: Sender<Job>,
     saved: std::cell::RefCell<Remembered>,
+    /// Fingerprints of the keys of the last two snapshots.
+    kept_keys: std::cell::RefCell<[BTreeSet<String>; 2]>,
+}
+
+enum Job {
+    Replace(Replacement),
+    Remove(Cow<'static, str>),
 }
 
 struct Replacement {
-    name: &'static str,
+    name: Cow<'static, str>,
     /// Name under which the present file is kept.
     keep_as: Option<&'static str>,
     bytes: Vec<u8>,
@@ -48,12 +56,18 @@ impl State {
         if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
             warn!(state = %folder.display(), %error, "state folder cannot be made");
         }
-        let (writes, inbox) = channel::<Replacement>();
+        // What keeps this folder from being made keeps its files from being written, which is told.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder.join(KEYS));
+        let (writes, inbox) = channel::<Job>();
         let of_thread = folder.to_owned();
         let started = std::thread::Builder::new().name("state".to_owned()).spawn(move || {
             let mut is_failing = false;
-            while let Ok(write) = inbox.recv() {
-                match replace(&of_thread, &write) {
+            while let Ok(job) = inbox.recv() {
+                let (name, done) = match &job {
+                    Job::Replace(replacement) => (&replacement.name, replace(&of_thread, replacement)),
+                    Job::Remove(name) => (name, remove(&of_thread, name)),
+                };
+                match done {
                     Ok(()) if is_failing => {
                         is_failing = false;
                         info!("state is written again");
@@ -61,7 +75,7 @@ impl State {
                     Ok(()) => {}
                     Err(error) if !is_failing => {
                         is_failing = true;
-                        warn!(file = write.name, %error, "state not written; serving goes on from memory");
+                        warn!(file = %name, %error, "state not written; serving goes on from memory");
                     }
                     Err(_) => {}
                 }
@@ -71,7 +85,12 @@ impl State {
             warn!(%error, "state thread not started; nothing will be remembered");
         }
         let saved = read_endpoints(&folder.join(ENDPOINTS)).unwrap_or_default();
-        Self { folder: folder.to_owned(), writes, saved: std::cell::RefCell::new(saved) }
+        Self {
+            folder: folder.to_owned(),
+            writes,
+            saved: std::cell::RefCell::new(saved),
+            kept_keys: std::cell::RefCell::new([BTreeSet::new(), keys_in(&folder.join(KEYS))]),
+        }
     }
 
     /// The newest whole snapshot at rest.
@@ -91,11 +110,40 @@ impl State {
         None
     }
 
+    /// Folder of private keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.join(KEYS)
+    }
+
+    /// Writes the keys of the snapshot that is saved next, and removes those that neither it nor the one before names.
+    pub(crate) fn save_keys(&self, keys: &BTreeMap<String, String>) {
+        let name = |fingerprint: &str| format!("{KEYS}/{fingerprint}.pem").into();
+        let mut kept = self.kept_keys.borrow_mut();
+        for (fingerprint, text) in
+            keys.iter().filter(|(fingerprint, _)| !kept.iter().any(|set| set.contains(*fingerprint)))
+        {
+            self.write(Job::Replace(Replacement {
+                name: name(fingerprint),
+                keep_as: None,
+                bytes: text.clone().into_bytes(),
+            }));
+        }
+        let new: BTreeSet<String> = keys.keys().cloned().collect();
+        let [last, before] = std::mem::take(&mut *kept);
+        for fingerprint in before.iter().filter(|old| !last.contains(*old) && !new.contains(*old)) {
+            self.write(Job::Remove(name(fingerprint)));
+        }
+        *kept = [new, last];
+    }
+
     pub(crate) fn save_envelope(&self, mut envelope: Envelope) {
         envelope.keys.clear();
         envelope.hints.clear();
         match serde_json::to_vec(&envelope) {
-            Ok(bytes) => self.write(Replacement { name: SNAPSHOT, keep_as: Some(SNAPSHOT_BEFORE), bytes }),
+            Ok(bytes) => {
+                let (name, keep_as) = (SNAPSHOT.into(), Some(SNAPSHOT_BEFORE));
+                self.write(Job::Replace(Replacement { name, keep_as, bytes }));
+            }
             Err(error) => warn!(%error, "snapshot not encoded"),
         }
     }
@@ -111,15 +159,17 @@ impl State {
             return;
         }
         match serde_json::to_vec(&endpoints) {
-            Ok(bytes) => self.write(Replacement { name: ENDPOINTS, keep_as: None, bytes }),
+            Ok(bytes) => {
+                self.write(Job::Replace(Replacement { name: ENDPOINTS.into(), keep_as: None, bytes }));
+            }
             Err(error) => warn!(%error, "endpoints not encoded"),
         }
         *self.saved.borrow_mut() = endpoints;
     }
 
-    fn write(&self, replacement: Replacement) {
+    fn write(&self, job: Job) {
         // The thread ends only with the process.
-        let _ = self.writes.send(replacement);
+        let _ = self.writes.send(job);
     }
 }
 
@@ -136,9 +186,24 @@ fn read_endpoints(path: &Path) -> Option<Remembered> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
+fn keys_in(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".pem").map(str::to_owned);
+    entries.filter_map(name).collect()
+}
+
+fn remove(folder: &Path, name: &str) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn replace(folder: &Path, replacement: &Replacement) -> io::Result<()> {
-    let target = folder.join(replacement.name);
-    let temporary = folder.join(format!(".{}.new", replacement.name));
+    let target = folder.join(&*replacement.name);
+    let folder = target.parent().unwrap_or(folder);
+    let file_name = target.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = folder.join(format!(".{file_name}.new"));
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(&replacement.bytes)?;
     file.sync_all()?;
@@ -154,6 +219,7 @@ fn replace(folder: &Path, replacement: &Replacement) -> io::Result<()> {
 
 const SNAPSHOT: &str = "snapshot.json";
 const SNAPSHOT_BEFORE: &str = "snapshot.before.json";
+const KEYS: &str = "keys";
 const ENDPOINTS: &str = "endpoints.json";
 
 #[cfg(test)]
@@ -179,7 +245,7 @@ mod tests {
         for generation in [1, 2] {
             let bytes = serde_json::to_vec(&envelope(generation)).expect("an envelope is encodable");
             let keep_as = Some(SNAPSHOT_BEFORE);
-            replace(&folder, &Replacement { name: SNAPSHOT, keep_as, bytes })
+            replace(&folder, &Replacement { name: SNAPSHOT.into(), keep_as, bytes })
                 .expect("the folder is writable");
         }
         let state = State::open(&folder);

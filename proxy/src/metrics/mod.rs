@@ -1,6 +1,7 @@
 //! Metrics: what is counted where it happens is gathered here at a scrape. Labels name configured objects only.
 
 pub(crate) mod checks;
+pub(crate) mod handshakes;
 pub(crate) mod series;
 
 use std::collections::BTreeMap;
@@ -129,6 +130,23 @@ impl Collector for Readings {
             }
         }
         families.push(counter("igw_backend_health_checks_total", "Active health checks by result.", checks));
+        let handshakes = self.shared.handshakes.all();
+        families.push(counter(
+            "igw_tls_handshakes_total",
+            "TLS handshakes with clients by result.",
+            handshakes.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+        ));
+        let expiries = tables.certificates.iter().map(|certificate| {
+            let label = |name, value: &str| (name, value.to_owned());
+            let labels =
+                vec![label("fingerprint", &certificate.fingerprint), label("secret", &certificate.secret)];
+            (labels, certificate.not_after as f64)
+        });
+        families.push(gauge(
+            "igw_certificate_expiry_timestamp_seconds",
+            "End of validity of the certificates that are served.",
+            expiries.collect(),
+        ));
         let queries = (self.queries)()
             .into_iter()
             .map(|(resolver, result, count)| {

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Snapshot};
 use igw_route::PortRoutes;
+use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
+use crate::tls::config::Configs;
+use crate::tls::keys::Keys;
 use crate::upstream::backend::Backend;
 
 /// What outlives any snapshot: numbers of ports, back ends with their endpoints, counters.
@@ -22,6 +25,8 @@ pub(crate) struct Lasting {
     n_backends: usize,
     n_tables: u64,
     ejections: mpsc::UnboundedSender<Arc<Backend>>,
+    pub(crate) keys: Keys,
+    tls: Configs,
 }
 
 // === impl Lasting ===
@@ -40,6 +45,8 @@ impl Lasting {
             n_backends: 0,
             n_tables: 0,
             ejections,
+            keys: Keys::default(),
+            tls: Configs::default(),
         }
     }
 
@@ -50,6 +57,8 @@ impl Lasting {
         let rules = rules(snapshot, &backends);
         let mut taken: HashSet<SocketAddr> = HashSet::new();
         let mut binds = Vec::new();
+        let mut faults = BTreeMap::new();
+        self.tls.begin();
         let mut ports: Vec<Option<Arc<PortTables>>> = Vec::new();
         for (index, gateway) in snapshot.gateways.iter().enumerate() {
             let name: Arc<str> = format!("{}/{}", gateway.namespace, gateway.name).into();
@@ -73,7 +82,9 @@ impl Lasting {
                         self.series.series(Labels { gateway, listener, ..Labels::default() })
                     })
                     .collect();
+                let tls = self.tls(&name, gateway, &positions, &mut faults);
                 let tables = PortTables {
+                    tls,
                     gateway: Arc::clone(&name),
                     settings: Arc::clone(&settings),
                     number,
@@ -94,8 +105,46 @@ impl Lasting {
                 }
             }
         }
+        self.tls.end();
+        self.keys.retain(snapshot);
+        let certificates: BTreeMap<&str, &snapshot::Certificate> = snapshot
+            .certificates()
+            .map(|certificate| (certificate.fingerprint.as_str(), certificate))
+            .collect();
+        let certificates = certificates.into_values().cloned().collect();
         self.n_tables += 1;
-        Tables { stamp: self.n_tables, epoch, generation, ports, backends, binds }
+        Tables { stamp: self.n_tables, epoch, generation, ports, backends, binds, certificates, faults }
+    }
+
+    /// What handshakes on a port need, by listener index; nothing on a port without TLS.
+    fn tls(
+        &mut self,
+        name: &Arc<str>,
+        gateway: &snapshot::Gateway,
+        positions: &[usize],
+        faults: &mut BTreeMap<(Arc<str>, Arc<str>), String>,
+    ) -> Option<Vec<Option<Arc<ServerConfig>>>> {
+        let mut configs = vec![None; gateway.listeners.len()];
+        let mut is_tls = false;
+        for (position, listener) in
+            gateway.listeners.iter().enumerate().filter(|(at, _)| positions.contains(at))
+        {
+            let Some(tls) = &listener.tls else { continue };
+            is_tls = true;
+            let place = (Arc::clone(name), Arc::from(listener.name.as_str()));
+            match self.tls.config(&format!("{name}/{}", listener.name), tls, &mut self.keys) {
+                Ok((config, missing)) => {
+                    configs[position] = Some(config);
+                    if !missing.is_empty() {
+                        faults.insert(place, missing.join("; "));
+                    }
+                }
+                Err(why) => {
+                    faults.insert(place, why);
+                }
+            }
+        }
+        is_tls.then_some(configs)
     }
 
     fn port(&mut self, gateway: &str, number: u16) -> usize {

@@ -5,11 +5,13 @@
 
 mod build;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use igw_crds::snapshot::{Filter, HeaderEdit, PathEdit, Redirect, Rewrite, Settings};
+use igw_crds::snapshot::{Certificate, Filter, HeaderEdit, PathEdit, Redirect, Rewrite, Settings};
 use igw_route::PortRoutes;
+use rustls::ServerConfig;
 
 pub(crate) use build::Lasting;
 
@@ -29,6 +31,10 @@ pub(crate) struct Tables {
     pub(crate) backends: Vec<Arc<Backend>>,
     /// Sockets wanted: address and the port number that serves it. No address twice.
     pub(crate) binds: Vec<Bind>,
+    /// Certificates that are served, each once.
+    pub(crate) certificates: Vec<Certificate>,
+    /// What keeps listeners from serving as they should, by gateway and listener.
+    pub(crate) faults: BTreeMap<(Arc<str>, Arc<str>), String>,
 }
 
 /// One address to listen on.
@@ -49,6 +55,8 @@ pub(crate) struct PortTables {
     pub(crate) targets: Vec<TargetTables>,
     /// Names of the gateway's listeners, by index; those of other ports too.
     pub(crate) listeners: Vec<Arc<str>>,
+    /// TLS that listeners end, by listener index; nothing on a port without TLS.
+    pub(crate) tls: Option<Vec<Option<Arc<ServerConfig>>>>,
     /// Requests without a route, by listener index; the last counts those without a listener.
     pub(crate) unrouted: Vec<Arc<Series>>,
 }

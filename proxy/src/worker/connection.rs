@@ -19,6 +19,7 @@ use super::forward::{End, Forwarded, forward};
 use super::request::{Answer, Outcome, Request};
 use super::response_head::write_answer;
 use super::scratch::{OutBuffer, write_or_keep};
+use super::secure::secure;
 use super::stream::poll_read_some;
 use super::tunnel::tunnel;
 
@@ -32,7 +33,21 @@ enum Incoming {
 
 /// Serves one connection. Errors end it and nothing else.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) {
-    let mut client = Client::new(&worker, stream, peer);
+    let has_tls = {
+        let tables = worker.tables();
+        tables.shared.ports.get(port).and_then(Option::as_ref).is_some_and(|port| port.tls.is_some())
+    };
+    if !has_tls {
+        return serve_http1(worker.clone(), Client::new(&worker, stream, peer), port).await;
+    }
+    // The handshake's state is not carried by connections that are past it.
+    if let Some(client) = Box::pin(secure(&worker, stream, peer, port)).await {
+        serve_http1(worker, client, port).await;
+    }
+}
+
+/// Serves requests over HTTP/1 until the connection ends.
+async fn serve_http1(worker: Rc<Worker>, mut client: Client, port: usize) {
     let mut n_requests: u32 = 0;
     let mut policy = Policy::new(&worker, port);
     loop {
@@ -277,7 +292,7 @@ async fn linger(worker: &Worker, client: &mut Client) {
 /// Makes the coming close a reset.
 fn reset(client: &Client) {
     // If it fails, the close is an ordinary one; the length or the missing last chunk still tells.
-    let _ = socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO));
+    let _ = socket2::SockRef::from(client.stream.socket()).set_linger(Some(Duration::ZERO));
 }
 
 /// Time in which a client must take an answer of the gateway.

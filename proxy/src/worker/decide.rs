@@ -73,6 +73,14 @@ pub(crate) fn decide(
         request.outcome = Outcome::Answer(Answer::new(400, "bad_request"));
         return (request, 0);
     };
+    if let Some(tls) = &client.tls
+        && tls.listener(tables.shared.stamp(), port_tables) != port_tables.routes.listener_of(host)
+    {
+        // The connection was opened for a name of another listener (RFC 9110 15.5.20).
+        request.listener = tls.listener(tables.shared.stamp(), port_tables);
+        request.outcome = Outcome::Answer(Answer::new(421, "misdirected"));
+        return (request, 0);
+    }
     let query = head.target.query.map(|span| span.of(buf));
     let view = View { buf, head, host, path, query: query.unwrap_or_default() };
     if let Some(log) = &port_tables.settings.access_log {
@@ -127,7 +135,7 @@ fn apply_rule(
     request: &mut Request,
 ) -> usize {
     if let Some(end) = &rule.filters.end {
-        request.outcome = Outcome::Answer(end_answer(end, port, prefix, view));
+        request.outcome = Outcome::Answer(end_answer(end, client, port, prefix, view));
         return 0;
     }
     let candidates = match &rule.action {
@@ -147,7 +155,7 @@ fn apply_rule(
     };
     request.candidate = Some(index);
     if let Some(end) = &candidate.filters.end {
-        request.outcome = Outcome::Answer(end_answer(end, port, prefix, view));
+        request.outcome = Outcome::Answer(end_answer(end, client, port, prefix, view));
         return 0;
     }
     let Some(backend) = &candidate.backend else {
@@ -172,6 +180,7 @@ fn apply_rule(
         host: hostname.map_or(view.head.host.of(view.buf), str::as_bytes),
         original_host: view.head.host.of(view.buf),
         peer: client.peer_text.as_bytes(),
+        scheme: client.scheme(),
         port: port.number,
         edits: [&rule.filters.request, &candidate.filters.request],
     };
@@ -211,7 +220,13 @@ fn rewritten_path<'a>(
     }
 }
 
-fn end_answer(end: &FilterEnd, port: &PortTables, prefix: Option<&str>, view: &View<'_>) -> Answer {
+fn end_answer(
+    end: &FilterEnd,
+    client: &Client,
+    port: &PortTables,
+    prefix: Option<&str>,
+    view: &View<'_>,
+) -> Answer {
     match end {
         FilterEnd::Fail { status, cause } => {
             Answer { status: *status, cause: Cause::Configured(Arc::clone(cause)), location: None }
@@ -219,7 +234,16 @@ fn end_answer(end: &FilterEnd, port: &PortTables, prefix: Option<&str>, view: &V
         FilterEnd::Redirect(redirect) => {
             let mut location = Vec::with_capacity(256);
             let query = (!view.query.is_empty()).then_some(view.query);
-            edit::location(redirect, "http", view.host, port.number, view.path, query, prefix, &mut location);
+            edit::location(
+                redirect,
+                client.scheme(),
+                view.host,
+                port.number,
+                view.path,
+                query,
+                prefix,
+                &mut location,
+            );
             Answer { status: redirect.status, cause: Cause::Known("redirect"), location: Some(location) }
         }
     }

@@ -11,6 +11,7 @@ mod request;
 mod request_head;
 mod response_head;
 mod scratch;
+mod secure;
 pub(crate) mod stream;
 mod thread;
 pub(crate) mod timer;
@@ -24,12 +25,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use igw_crds::snapshot::{LogFormat, Settings};
+use tokio::sync::Semaphore;
 
 pub(crate) use thread::{Command, WorkerThread};
 
 use crate::log::{LogDraft, LogLine, LogSink};
+use crate::metrics::handshakes::Handshake;
 use crate::shared::{Phase, Shared};
 use crate::tables::Tables;
+use crate::tls::stream::TlsBuffers;
 use crate::upstream::backend::Backend;
 use crate::upstream::local::LocalBackend;
 use random::Random;
@@ -50,6 +54,9 @@ pub(crate) struct Worker {
     date: RefCell<CachedDate>,
     default_settings: Arc<Settings>,
     log: LogSink,
+    pub(crate) tls_buffers: Rc<TlsBuffers>,
+    /// Handshakes under way at a time.
+    pub(crate) handshakes: Semaphore,
 }
 
 /// The tables in this worker's own counted pointer: a request holds them without touching shared memory.
@@ -81,6 +88,8 @@ impl Worker {
             date: RefCell::new(CachedDate::default()),
             default_settings: Arc::new(Settings::default()),
             log,
+            tls_buffers: TlsBuffers::new(),
+            handshakes: Semaphore::new(HANDSHAKES_MAX),
         })
     }
 
@@ -125,6 +134,17 @@ impl Worker {
         let value = self.spread.get().wrapping_add(GOLDEN_STEP);
         self.spread.set(value);
         ((u128::from(value) * u128::from(total)) >> 64) as u64
+    }
+
+    /// The settings of a port; nothing if it is configured no more.
+    pub(crate) fn port_settings(&self, port: usize) -> Option<Arc<Settings>> {
+        let tables = self.tables();
+        let port = tables.shared.ports.get(port).and_then(Option::as_ref)?;
+        Some(Arc::clone(&port.settings))
+    }
+
+    pub(crate) fn count_handshake(&self, handshake: Handshake) {
+        self.shared.handshakes.count(handshake);
     }
 
     pub(crate) fn default_settings(&self) -> Arc<Settings> {
@@ -251,6 +271,8 @@ fn write_date(out: &mut Vec<u8>, second: u64) {
     );
 }
 
+/// Handshakes that one worker has under way at a time; others wait as long as a handshake may take.
+const HANDSHAKES_MAX: usize = 1_024;
 /// 2^64 divided by the golden ratio.
 const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Version and variant bits of a UUID.

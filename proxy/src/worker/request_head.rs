@@ -17,6 +17,8 @@ pub(crate) struct Forwarded<'a> {
     pub(crate) original_host: &'a [u8],
     /// Address of the client.
     pub(crate) peer: &'a [u8],
+    /// Scheme of the request.
+    pub(crate) scheme: &'static str,
     /// Port of the listener.
     pub(crate) port: u16,
     /// Header edits of the rule, then of the backendRef.
@@ -46,7 +48,7 @@ pub(crate) fn write_request(
     let port = decimal(&mut port, forwarded.port);
     let identity: [(&[u8], &[u8]); 5] = [
         (b"x-forwarded-for", forwarded.peer),
-        (b"x-forwarded-proto", b"http"),
+        (b"x-forwarded-proto", forwarded.scheme.as_bytes()),
         (b"x-forwarded-host", forwarded.original_host),
         (b"x-forwarded-port", port),
         (b"x-request-id", &id),

@@ -31,6 +31,8 @@ pub(crate) struct Scratch {
 pub(crate) struct OutBuffer {
     bytes: Vec<u8>,
     sent: usize,
+    /// Everything was taken, and some of it waits below, as records that the socket did not take.
+    is_flushing: bool,
 }
 
 /// Bytes received and not consumed yet.
@@ -115,7 +117,7 @@ impl Scratch {
 
 impl OutBuffer {
     pub(crate) fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.sent == self.bytes.len() && !self.is_flushing
     }
 
     /// Keeps what a write left over.
@@ -142,6 +144,10 @@ impl OutBuffer {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.sent += written;
+            self.is_flushing = true;
+        }
+        if self.is_flushing {
+            ready!(Pin::new(stream).poll_flush(cx))?;
         }
         self.discard(scratch);
         Poll::Ready(Ok(()))
@@ -153,6 +159,7 @@ impl OutBuffer {
             scratch.give(std::mem::take(&mut self.bytes));
         }
         self.sent = 0;
+        self.is_flushing = false;
     }
 }
 
@@ -173,9 +180,15 @@ pub(crate) fn write_or_keep<S: AsyncWrite + Unpin>(
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => {
                 pending.keep(scratch, rest);
-                break;
+                return Ok(sent);
             }
         }
+    }
+    // A stream that encrypts takes bytes before they are sent.
+    match Pin::new(stream).poll_flush(cx) {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(error)) => return Err(error),
+        Poll::Pending => pending.is_flushing = true,
     }
     Ok(sent)
 }

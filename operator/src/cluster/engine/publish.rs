@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use igw_compile::{Deployment, Facts, Members, Status, program, share};
+use igw_compile::{Deployment, Facts, Material, Members, Status, compile, program, share};
 use igw_crds::objects::gateway_config::Topology;
 use igw_crds::objects::{Kind as ObjectKind, ObjectKey, Spec};
 use igw_crds::snapshot::EndpointSource;
@@ -27,7 +27,7 @@ use crate::cluster::services::Standing;
 use crate::doors::sync_server::Sealed;
 use crate::objects::ledger::Entry;
 use crate::objects::listing::{Notice, Severity};
-use crate::objects::meaning::{meaning, notices_of};
+use crate::objects::meaning::{notices_of, objects};
 use crate::objects::reading::object_name;
 use crate::objects::statuses::carry_times;
 use crate::objects::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
@@ -66,7 +66,7 @@ impl Engine {
         }
         self.keep_records(wall);
         let facts = self.facts();
-        let compiled = meaning(&self.gathered, &self.records, &facts);
+        let compiled = compile(&objects(&self.gathered, &self.records), &facts);
         self.compiled = Some(compiled);
         self.keep_authority(now);
         self.publish_snapshots();
@@ -165,6 +165,7 @@ impl Engine {
                 addresses: self.addresses.known.clone().unwrap_or_default(),
                 nodes: around.addresses.clone(),
             }),
+            material: Material::default(),
         }
     }
 
@@ -205,8 +206,9 @@ impl Engine {
             let before = self.published.get(&name);
             let generation =
                 before.filter(|before| before.epoch == epoch).map_or(1, |before| before.generation + 1);
-            let sealed = Envelope::seal(epoch, generation, &part)
-                .and_then(|envelope| Sealed::new(&envelope).map(|sealed| (envelope, sealed)));
+            let sealed = Envelope::seal(epoch, generation, &part).and_then(|envelope| {
+                Sealed::new(&envelope, BTreeMap::new()).map(|sealed| (envelope, sealed))
+            });
             let (envelope, sealed) = match sealed {
                 Ok(sealed) => sealed,
                 Err(error) => {
@@ -233,7 +235,7 @@ impl Engine {
                         .collect();
                     self.owned.want(&path, values);
                 } else {
-                    let keys = pack_snapshot(&sealed.bytes, epoch, generation);
+                    let keys = pack_snapshot(&sealed.stored, epoch, generation);
                     self.owned
                         .want(&path, keys.into_iter().map(|(key, value)| (key, value.into())).collect());
                 }

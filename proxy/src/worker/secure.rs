@@ -1,0 +1,134 @@
+//! The beginning of a connection on a port with TLS: the ClientHello, the listener it asks for, the handshake.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::Worker;
+use super::client::{Client, ClientStream, ClientTls};
+use super::stream::poll_read_some;
+use crate::metrics::handshakes::Handshake;
+use crate::tls::hello::{self, Hello, HelloError};
+use crate::tls::stream::TlsStream;
+
+/// Shakes hands with a client; `None` if nothing came of it. It has been counted then, and told as far as it listens.
+pub(crate) async fn secure(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    port: usize,
+) -> Option<Client> {
+    let client = Client::new(worker, stream, peer);
+    let limit = worker.port_settings(port).map_or(DEFAULT_LIMIT, |settings| settings.handshake_timeout_ms);
+    client.timer.set(worker.wheel.after(Duration::from_millis(limit)));
+    let result = handshake(worker, client, port).await;
+    let (result, outcome) = match result {
+        Ok(client) => (Some(client), Handshake::Done),
+        Err(outcome) => (None, outcome),
+    };
+    worker.count_handshake(outcome);
+    result
+}
+
+async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Result<Client, Handshake> {
+    let mut bytes = Vec::new();
+    let name = loop {
+        match hello::read(&bytes) {
+            Ok(Hello::Whole(name)) => break name.unwrap_or_default(),
+            Ok(Hello::Partial) => {}
+            Err(HelloError::NotTls) => {
+                tell(&mut client, PLAIN_TEXT).await;
+                return Err(Handshake::NotTls);
+            }
+            Err(HelloError::Malformed) => {
+                tell(&mut client, &alert(DECODE_ERROR)).await;
+                return Err(Handshake::Malformed);
+            }
+        }
+        let n_read = poll_fn(|cx| {
+            let mut input = worker.scratch.input();
+            match poll_read_some(&mut client.stream, cx, &mut input) {
+                Poll::Ready(Ok(n_read)) if n_read > 0 => {
+                    bytes.extend_from_slice(&input[..n_read]);
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Ready(_) => Poll::Ready(Err(Handshake::Gone)),
+                Poll::Pending if client.timer.poll_expired(cx) => Poll::Ready(Err(Handshake::Timeout)),
+                Poll::Pending if worker.is_stopping() => Poll::Ready(Err(Handshake::Gone)),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        n_read.await?;
+    };
+    let Some(config) = config(worker, port, &name) else {
+        tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
+        return Err(Handshake::UnknownName);
+    };
+    // Handshakes are the dearest thing that strangers can ask for: only so many at a time.
+    let mut acquiring = pin!(worker.handshakes.acquire());
+    let permit = poll_fn(|cx| match acquiring.as_mut().poll(cx) {
+        Poll::Ready(permit) => Poll::Ready(permit.ok()),
+        Poll::Pending if client.timer.poll_expired(cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    let _permit = permit.await.ok_or(Handshake::Timeout)?;
+    let session = UnbufferedServerConnection::new(config).map_err(|_| Handshake::Failed)?;
+    let Client { stream, unread, timer, peer_text, .. } = client;
+    let ClientStream::Plain(socket) = stream else { return Err(Handshake::Failed) };
+    let mut stream = Box::new(TlsStream::new(session, socket, bytes, Rc::clone(&worker.tls_buffers)));
+    let shaken = poll_fn(|cx| match stream.poll_handshake(cx) {
+        Poll::Ready(shaken) => Poll::Ready(Some(shaken)),
+        Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    match shaken.await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            debug!(peer = peer_text, %error, "TLS handshake failed");
+            return Err(Handshake::Failed);
+        }
+        None => return Err(Handshake::Timeout),
+    }
+    let tls = Some(Box::new(ClientTls::new(name)));
+    Ok(Client { stream: ClientStream::Tls(stream), unread, timer, peer_text, tls })
+}
+
+/// What the listener of a name needs for handshakes.
+fn config(worker: &Worker, port: usize, name: &[u8]) -> Option<Arc<ServerConfig>> {
+    let tables = worker.tables();
+    let port = tables.shared.ports.get(port)?.as_deref()?;
+    let listener = port.routes.listener_of(name)?;
+    port.tls.as_ref()?.get(listener)?.clone()
+}
+
+/// Sends a few last bytes, if the socket takes them now.
+async fn tell(client: &mut Client, bytes: &[u8]) {
+    poll_fn(|cx| {
+        // Whoever is not reading now is not told.
+        let _ = Pin::new(&mut client.stream).poll_write(cx, bytes);
+        let _ = Pin::new(&mut client.stream).poll_shutdown(cx);
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// A fatal alert in plain text (RFC 8446 6).
+fn alert(description: u8) -> [u8; 7] {
+    [21, 3, 3, 0, 2, 2, description]
+}
+
+const DECODE_ERROR: u8 = 50;
+const UNRECOGNIZED_NAME: u8 = 112;
+const PLAIN_TEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nigw-cause: tls_expected\r\ncontent-length: 46\r\nconnection: close\r\n\r\n400 Bad Request: this port speaks HTTPS alone\n";
+/// Time for a handshake on a port that is configured no more, in milliseconds.
+const DEFAULT_LIMIT: u64 = 10_000;
