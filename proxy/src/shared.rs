@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::metrics::abuse::AbuseCounts;
 use crate::metrics::handshakes::HandshakeCounts;
 use crate::tables::Tables;
 
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     /// Connections refused because of a limit, since the start.
     n_refused: AtomicU64,
     pub(crate) handshakes: HandshakeCounts,
+    pub(crate) abuse: AbuseCounts,
     sources: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -56,6 +58,7 @@ impl Shared {
             max_connections: AtomicU32::new(max_connections),
             n_refused: AtomicU64::new(0),
             handshakes: HandshakeCounts::default(),
+            abuse: AbuseCounts::default(),
             sources: Mutex::new(HashMap::new()),
         }
     }

@@ -73,4 +73,4 @@ pub const CIPHER_SUITES: [&str; 9] = [
 ];
 
 /// Protocols that can be negotiated, best first.
-pub const ALPN: [&str; 1] = ["http/1.1"];
+pub const ALPN: [&str; 2] = ["h2", "http/1.1"];

@@ -1,5 +1,6 @@
 //! Metrics: what is counted where it happens is gathered here at a scrape. Labels name configured objects only.
 
+pub(crate) mod abuse;
 pub(crate) mod checks;
 pub(crate) mod handshakes;
 pub(crate) mod series;
@@ -135,6 +136,12 @@ impl Collector for Readings {
             "igw_tls_handshakes_total",
             "TLS handshakes with clients by result.",
             handshakes.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+        ));
+        let abuse = self.shared.abuse.all();
+        families.push(counter(
+            "igw_http2_abuse_total",
+            "HTTP/2 connections ended because a client asked too much.",
+            abuse.map(|(kind, count)| (vec![("kind", kind.to_owned())], count)).collect(),
         ));
         let expiries = tables.certificates.iter().map(|certificate| {
             let label = |name, value: &str| (name, value.to_owned());

@@ -99,6 +99,11 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> TlsStream<S, T> {
         }
     }
 
+    /// The session, for what was agreed on.
+    pub(crate) fn session(&self) -> &S {
+        &self.session
+    }
+
     /// The socket below.
     pub(crate) fn socket(&self) -> &T {
         &self.socket

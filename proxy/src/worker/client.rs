@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use rustls::server::UnbufferedServerConnection;
@@ -22,10 +23,17 @@ pub(crate) struct Client {
     /// Bytes received and not consumed: the start of a body or of the next request.
     pub(crate) unread: InBuffer,
     pub(crate) timer: Timer,
-    /// Address of the peer in text, IPv4-mapped addresses as IPv4.
-    pub(crate) peer_text: String,
+    pub(crate) peer: Rc<Peer>,
+}
+
+/// Who is at the other end of a client connection.
+pub(crate) struct Peer {
+    /// Address in text, IPv4-mapped addresses as IPv4.
+    pub(crate) text: String,
     /// What TLS says of the client, where the gateway ends it.
-    pub(crate) tls: Option<Box<ClientTls>>,
+    pub(crate) tls: Option<ClientTls>,
+    /// The version of HTTP that is spoken, where the connection has one for all requests.
+    pub(crate) is_http2: bool,
 }
 
 /// A client's socket, with TLS or without.
@@ -53,11 +61,27 @@ impl Client {
             stream: ClientStream::Plain(stream),
             unread: InBuffer::default(),
             timer: worker.wheel.timer(),
-            peer_text: peer.ip().to_canonical().to_string(),
-            tls: None,
+            peer: Rc::new(Peer { text: peer.ip().to_canonical().to_string(), tls: None, is_http2: false }),
         }
     }
+}
 
+impl Client {
+    /// With TLS the handshake has settled what is spoken.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        self.peer.tls.is_none()
+    }
+
+    /// The same client, which speaks HTTP/2 as it turned out.
+    pub(crate) fn into_http2(self) -> Self {
+        let peer = Peer { text: self.peer.text.clone(), tls: None, is_http2: true };
+        Self { peer: Rc::new(peer), ..self }
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
     /// `https` or `http`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }

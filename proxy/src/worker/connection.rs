@@ -15,18 +15,24 @@ use tokio::net::TcpStream;
 use super::Worker;
 use super::client::Client;
 use super::decide::{decide, refuse};
-use super::forward::{End, Forwarded, forward};
+use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
+use super::forward::{Downstream, End, Forwarded, forward};
+use super::h2::{PREFACE, serve_http2};
 use super::request::{Answer, Outcome, Request};
 use super::response_head::write_answer;
 use super::scratch::{OutBuffer, write_or_keep};
 use super::secure::secure;
 use super::stream::poll_read_some;
+use super::timer::Timer;
 use super::tunnel::tunnel;
+use crate::upstream::local::Lease;
 
 /// What came of waiting for a head. A request is moved, not boxed: the path of a request does not allocate.
 #[allow(clippy::large_enum_variant)]
 enum Incoming {
     Request(Request),
+    /// The client speaks HTTP/2, as it knows that the gateway does.
+    Http2,
     /// The client is gone, idle for too long, or asked to go.
     End,
 }
@@ -42,7 +48,10 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
     }
     // The handshake's state is not carried by connections that are past it.
     if let Some(client) = Box::pin(secure(&worker, stream, peer, port)).await {
-        serve_http1(worker, client, port).await;
+        match client.peer.is_http2 {
+            true => serve_http2(worker, client, port).await,
+            false => serve_http1(worker, client, port).await,
+        }
     }
 }
 
@@ -55,11 +64,15 @@ async fn serve_http1(worker: Rc<Worker>, mut client: Client, port: usize) {
             policy = Policy::new(&worker, port);
         }
         let incoming = {
-            let mut reading = Reading { is_started: false };
+            let mut reading = Reading { is_started: false, is_first: n_requests == 0 };
             client.timer.set(worker.wheel.after(policy.idle(n_requests)));
             poll_fn(|cx| reading.poll(&worker, &mut client, port, &policy, cx)).await
         };
-        let Incoming::Request(mut request) = incoming else { break };
+        let mut request = match incoming {
+            Incoming::Request(request) => request,
+            Incoming::Http2 => return Box::pin(serve_http2(worker, client.into_http2(), port)).await,
+            Incoming::End => break,
+        };
         n_requests = n_requests.saturating_add(1);
         let limit = policy.settings.requests_per_connection;
         if worker.is_draining() || (limit > 0 && n_requests >= limit) {
@@ -81,6 +94,8 @@ struct Policy {
 
 struct Reading {
     is_started: bool,
+    /// Nothing was asked on this connection yet.
+    is_first: bool,
 }
 
 // === impl Policy ===
@@ -150,11 +165,19 @@ impl Reading {
                 }
             }
             let bytes = &input[..n_input];
+            let n_preface = PREFACE.len().min(n_input);
+            let is_preface =
+                self.is_first && client.may_speak_http2() && bytes[..n_preface] == PREFACE[..n_preface];
+            if is_preface && n_preface == PREFACE.len() {
+                client.unread.set(scratch, bytes);
+                return Poll::Ready(Incoming::Http2);
+            }
             let mut head = scratch.request();
-            match head.parse(bytes, &policy.head) {
+            let parsed = if is_preface { Ok(Parsed::Partial) } else { head.parse(bytes, &policy.head) };
+            match parsed {
                 Ok(Parsed::Complete { len }) => {
                     let rest = &bytes[len..];
-                    let (request, n_taken) = decide(worker, client, port, bytes, &head, rest);
+                    let (request, n_taken) = decide(worker, &client.peer, port, bytes, &head, rest);
                     client.unread.set(scratch, &rest[n_taken..]);
                     return Poll::Ready(Incoming::Request(request));
                 }
@@ -173,6 +196,25 @@ impl Reading {
                 }
             }
         }
+    }
+}
+
+impl Downstream for Client {
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    async fn attempt(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        lease: &mut Lease,
+        limits: AttemptLimits,
+        head_limits: &Limits,
+    ) -> (Result<(), Failure>, Progress) {
+        let mut exchange = Exchange::new(worker, self, &mut lease.stream, request, limits, head_limits);
+        let outcome = poll_fn(|cx| exchange.poll(cx)).await;
+        (outcome, exchange.close())
     }
 }
 

@@ -8,7 +8,7 @@ use igw_crds::snapshot::PathEdit;
 use igw_h1::{Body, Known, RequestHead, TargetForm, Version};
 use igw_route::{RequestView, Selection, edit, normalize};
 
-use super::client::Client;
+use super::client::Peer;
 use super::request::{Answer, Cause, Method, Outcome, Request};
 use super::request_head::{Forwarded, write_request};
 use super::{LocalTables, Worker};
@@ -41,7 +41,7 @@ pub(crate) fn refuse(worker: &Worker, port: usize, status: u16) -> Request {
 /// Decides over a complete head. `rest` are the bytes behind it; the count of those taken is returned.
 pub(crate) fn decide(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Peer,
     port: usize,
     buf: &[u8],
     head: &RequestHead,
@@ -88,16 +88,14 @@ pub(crate) fn decide(
         if is_sampled {
             let raw_query = query.filter(|_| log.unredacted_query);
             request.log = {
+                let version = match (client.is_http2, head.version) {
+                    (true, _) => "HTTP/2.0",
+                    (false, Version::Http11) => "HTTP/1.1",
+                    (false, Version::Http10) => "HTTP/1.0",
+                };
                 let host = head.host.of(buf);
-                let draft = LogDraft::new(
-                    &client.peer_text,
-                    method,
-                    host,
-                    path,
-                    query.is_some(),
-                    raw_query,
-                    head.version,
-                );
+                let draft =
+                    LogDraft::new(&client.text, method, host, path, query.is_some(), raw_query, version);
                 Some(Box::new(draft))
             };
         }
@@ -126,7 +124,7 @@ pub(crate) fn decide(
 #[allow(clippy::too_many_arguments)]
 fn apply_rule(
     worker: &Rc<Worker>,
-    client: &Client,
+    client: &Peer,
     port: &PortTables,
     rule: &RuleTables,
     prefix: Option<&str>,
@@ -179,7 +177,7 @@ fn apply_rule(
         path,
         host: hostname.map_or(view.head.host.of(view.buf), str::as_bytes),
         original_host: view.head.host.of(view.buf),
-        peer: client.peer_text.as_bytes(),
+        peer: client.text.as_bytes(),
         scheme: client.scheme(),
         port: port.number,
         edits: [&rule.filters.request, &candidate.filters.request],
@@ -222,7 +220,7 @@ fn rewritten_path<'a>(
 
 fn end_answer(
     end: &FilterEnd,
-    client: &Client,
+    client: &Peer,
     port: &PortTables,
     prefix: Option<&str>,
     view: &View<'_>,

@@ -12,10 +12,10 @@ use igw_h1::Limits;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Worker;
-use super::client::Client;
-use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
+use super::exchange::{AttemptLimits, Failure, Progress};
 use super::request::{Answer, Request, RequestEnd};
 use super::stream::Stream;
+use super::timer::Timer;
 use crate::clock;
 use crate::upstream::endpoint::Address;
 use crate::upstream::local::{Lease, LocalBackend, PickError, Picked, Ticket};
@@ -51,10 +51,26 @@ enum ConnectFailure {
     RequestTimeout,
 }
 
+/// The client's side of a request that is forwarded, whatever it speaks.
+pub(crate) trait Downstream {
+    /// The clock of the request.
+    fn timer(&self) -> &Timer;
+
+    /// Exchanges messages with an endpoint once.
+    async fn attempt(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        lease: &mut Lease,
+        limits: AttemptLimits,
+        head_limits: &Limits,
+    ) -> (Result<(), Failure>, Progress);
+}
+
 /// Forwards `request` to an endpoint of `local`.
-pub(crate) async fn forward(
+pub(crate) async fn forward<D: Downstream>(
     worker: &Rc<Worker>,
-    client: &mut Client,
+    client: &mut D,
     request: &Request,
     local: &Rc<LocalBackend>,
     settings: &Settings,
@@ -69,36 +85,40 @@ pub(crate) async fn forward(
         let picked = match local.pick(&worker.random, tried_now) {
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
-            Err(PickError::Saturated) => match wait_for_room(worker, client, request, local, tried_now).await
-            {
-                Some(picked) => picked,
-                None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
-            },
-        };
-        let lease = match lease(worker, client, request, local, &picked, settings, wants_fresh).await {
-            Ok(lease) => lease,
-            Err(failure) => {
-                if failure != ConnectFailure::Exhausted && failure != ConnectFailure::RequestTimeout {
-                    note_failure(worker, local, &picked);
+            Err(PickError::Saturated) => {
+                match wait_for_room(worker, client.timer(), request, local, tried_now).await {
+                    Some(picked) => picked,
+                    None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
                 }
-                let may_retry = failure != ConnectFailure::RequestTimeout
-                    && end.n_retries + 1 < ATTEMPTS_MAX
-                    && local.spend_retry();
-                if may_retry {
-                    tried[end.n_retries as usize] = picked.endpoint().id;
-                    end.n_retries += 1;
-                    continue;
-                }
-                end.endpoint = Some(picked);
-                return Forwarded::Failed(connect_answer(failure), end);
             }
         };
+        let mut lease =
+            match lease(worker, client.timer(), request, local, &picked, settings, wants_fresh).await {
+                Ok(lease) => lease,
+                Err(failure) => {
+                    if failure != ConnectFailure::Exhausted && failure != ConnectFailure::RequestTimeout {
+                        note_failure(worker, local, &picked);
+                    }
+                    let may_retry = failure != ConnectFailure::RequestTimeout
+                        && end.n_retries + 1 < ATTEMPTS_MAX
+                        && local.spend_retry();
+                    if may_retry {
+                        tried[end.n_retries as usize] = picked.endpoint().id;
+                        end.n_retries += 1;
+                        continue;
+                    }
+                    end.endpoint = Some(picked);
+                    return Forwarded::Failed(connect_answer(failure), end);
+                }
+            };
         end.endpoint = Some(picked.clone());
         if request.log.is_some() {
             end.connected_ms = Some(elapsed_ms(request));
         }
         let was_reused = lease.reused;
-        let (outcome, lease) = attempt(worker, client, request, lease, settings, head_limits, &mut end).await;
+        let limits = attempt_limits(request, settings);
+        let (outcome, progress) = client.attempt(worker, request, &mut lease, limits, head_limits).await;
+        end.progress = progress;
         let failure = match outcome {
             Ok(()) => {
                 picked.endpoint().succeeded();
@@ -140,22 +160,6 @@ pub(crate) async fn forward(
     }
 }
 
-async fn attempt(
-    worker: &Rc<Worker>,
-    client: &mut Client,
-    request: &Request,
-    mut lease: Lease,
-    settings: &Settings,
-    head_limits: &Limits,
-    end: &mut End,
-) -> (Result<(), Failure>, Lease) {
-    let limits = attempt_limits(request, settings);
-    let mut exchange = Exchange::new(worker, client, &mut lease.stream, request, limits, head_limits);
-    let outcome = poll_fn(|cx| exchange.poll(cx)).await;
-    end.progress = exchange.close();
-    (outcome, lease)
-}
-
 fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
     let limit = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
     let of_rule = request.target_tables().and_then(|target| target.rule.backend_timeout_ms);
@@ -170,7 +174,7 @@ fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
 /// A connection to the endpoint: an idle one, or a new one.
 async fn lease(
     worker: &Rc<Worker>,
-    client: &Client,
+    timer: &Timer,
     request: &Request,
     local: &Rc<LocalBackend>,
     picked: &Picked,
@@ -190,13 +194,13 @@ async fn lease(
     let ticket: Ticket = local.ticket(picked.clone());
     let limit = Duration::from_millis(settings.connect_timeout_ms);
     let own = worker.wheel.after(limit);
-    client.timer.set(super::timer::Tick::earlier(own, request.deadline));
+    timer.set(super::timer::Tick::earlier(own, request.deadline));
     let mut connecting = pin!(connect(&picked.endpoint().address));
     let connected = poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(Some(connected));
         }
-        if client.timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
+        if timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
     })
     .await;
     match connected {
@@ -228,7 +232,7 @@ async fn connect(address: &Address) -> io::Result<Stream> {
 /// Waits in the queue of the back end; `None` if the queue is full or the wait too long.
 async fn wait_for_room(
     worker: &Rc<Worker>,
-    client: &Client,
+    timer: &Timer,
     request: &Request,
     local: &Rc<LocalBackend>,
     tried: &[u64],
@@ -237,10 +241,10 @@ async fn wait_for_room(
         return None;
     }
     let limit = Duration::from_millis(local.set().shared.connections.queue_timeout_ms);
-    client.timer.set(super::timer::Tick::earlier(worker.wheel.after(limit), request.deadline));
+    timer.set(super::timer::Tick::earlier(worker.wheel.after(limit), request.deadline));
     let picked = poll_fn(|cx| match local.poll_pick(&worker.random, tried, cx) {
         Poll::Ready(picked) => Poll::Ready(picked.ok()),
-        Poll::Pending if client.timer.poll_expired(cx) => Poll::Ready(None),
+        Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     })
     .await;

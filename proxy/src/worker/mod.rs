@@ -5,7 +5,9 @@ mod connection;
 mod decide;
 mod exchange;
 mod forward;
+mod h2;
 mod header_list;
+mod message;
 pub(crate) mod random;
 mod request;
 mod request_head;
@@ -30,6 +32,7 @@ use tokio::sync::Semaphore;
 pub(crate) use thread::{Command, WorkerThread};
 
 use crate::log::{LogDraft, LogLine, LogSink};
+use crate::metrics::abuse::Abuse;
 use crate::metrics::handshakes::Handshake;
 use crate::shared::{Phase, Shared};
 use crate::tables::Tables;
@@ -145,6 +148,10 @@ impl Worker {
 
     pub(crate) fn count_handshake(&self, handshake: Handshake) {
         self.shared.handshakes.count(handshake);
+    }
+
+    pub(crate) fn count_abuse(&self, abuse: Abuse) {
+        self.shared.abuse.count(abuse);
     }
 
     pub(crate) fn default_settings(&self) -> Arc<Settings> {

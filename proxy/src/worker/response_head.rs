@@ -28,6 +28,52 @@ pub(crate) fn framing(body: Body, version: Version) -> Framing {
     }
 }
 
+/// Whether an answer tells the length of a body that is not there: to HEAD, or 304.
+pub(crate) fn tells_length(body: Body, status: u16, request: &Request) -> bool {
+    body == Body::None && (request.method == Method::Head || status == 304)
+}
+
+/// The fields of an answer of the back end, after the edits of the rule.
+pub(crate) fn response_fields<'f>(
+    worker: &Worker,
+    fields: impl Iterator<Item = (&'f [u8], &'f [u8], Known, bool)>,
+    request: &Request,
+    tells_length: bool,
+    mut each: impl FnMut(&[u8], &[u8]),
+) {
+    let rule_edits = request.target_tables().map_or(&[][..], |target| &target.rule.filters.response);
+    let candidate_edits = request.candidate_filters().map_or(&[][..], |filters| &filters.response);
+    let fields = fields.filter(|(_, _, known, hop_by_hop)| match known {
+        Known::ContentLength => tells_length,
+        Known::Connection
+        | Known::TransferEncoding
+        | Known::KeepAlive
+        | Known::ProxyConnection
+        | Known::Te
+        | Known::Upgrade => false,
+        _ => !hop_by_hop,
+    });
+    if rule_edits.is_empty() && candidate_edits.is_empty() {
+        for (name, value, _, _) in fields {
+            each(name, value);
+        }
+        return;
+    }
+    let mut list = worker.scratch.headers();
+    list.clear();
+    for (name, value, _, _) in fields {
+        list.push(name, value);
+    }
+    for edit in candidate_edits.iter().chain(rule_edits) {
+        list.apply(edit);
+    }
+    for (name, value) in list.iter() {
+        if !is_framing(name) || (tells_length && name.eq_ignore_ascii_case(b"content-length")) {
+            each(name, value);
+        }
+    }
+}
+
 /// Appends the head of a final answer of the back end.
 pub(crate) fn write_response(
     worker: &Worker,
@@ -38,43 +84,12 @@ pub(crate) fn write_response(
     keep_alive: bool,
 ) {
     status_line(out, head.status, head.reason.of(buf));
-    let rule_edits = request.target_tables().map_or(&[][..], |target| &target.rule.filters.response);
-    let candidate_edits = request.candidate_filters().map_or(&[][..], |filters| &filters.response);
-    // A HEAD or 304 answer tells the length of a body that is not there.
-    let tells_length = head.body == Body::None && (request.method == Method::Head || head.status == 304);
-    let is_forwarded = |known: Known, hop_by_hop: bool| match known {
-        Known::ContentLength => tells_length,
-        Known::Connection
-        | Known::TransferEncoding
-        | Known::KeepAlive
-        | Known::ProxyConnection
-        | Known::Te
-        | Known::Upgrade => false,
-        _ => !hop_by_hop,
-    };
-    if rule_edits.is_empty() && candidate_edits.is_empty() {
-        for entry in &head.fields {
-            if is_forwarded(entry.known, entry.hop_by_hop) {
-                field(out, entry.name.of(buf), entry.value.of(buf));
-            }
-        }
-    } else {
-        let mut list = worker.scratch.headers();
-        list.clear();
-        for entry in &head.fields {
-            if is_forwarded(entry.known, entry.hop_by_hop) {
-                list.push(entry.name.of(buf), entry.value.of(buf));
-            }
-        }
-        for edit in candidate_edits.iter().chain(rule_edits) {
-            list.apply(edit);
-        }
-        for (name, value) in list.iter() {
-            if !is_framing(name) || (tells_length && name.eq_ignore_ascii_case(b"content-length")) {
-                field(out, name, value);
-            }
-        }
-    }
+    let fields = head
+        .fields
+        .iter()
+        .map(|entry| (entry.name.of(buf), entry.value.of(buf), entry.known, entry.hop_by_hop));
+    let tells_length = tells_length(head.body, head.status, request);
+    response_fields(worker, fields, request, tells_length, |name, value| field(out, name, value));
     match (head.body, framing(head.body, request.version)) {
         (Body::Length(length), _) => content_length(out, length),
         (_, Framing::Chunked) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -101,28 +116,23 @@ pub(crate) fn write_interim(out: &mut Vec<u8>, buf: &[u8], head: &ResponseHead) 
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an answer of the gateway itself, body and all.
-pub(crate) fn write_answer(
+/// The fields of an answer of the gateway itself, but for those that frame it.
+pub(crate) fn answer_fields(
     worker: &Worker,
-    out: &mut Vec<u8>,
     request: &Request,
     answer: &Answer,
-    keep_alive: bool,
+    mut each: impl FnMut(&[u8], &[u8]),
 ) {
-    let reason = encode::reason(answer.status);
-    let cause = answer.cause.as_str();
-    status_line(out, answer.status, reason.as_bytes());
     let mut list = worker.scratch.headers();
     list.clear();
-    let has_body = !matches!(answer.status, 100..=199 | 204 | 304);
-    if has_body {
+    if has_body(answer) {
         list.push(b"content-type", b"text/plain; charset=utf-8");
     }
     worker.with_date(|date| list.push(b"date", date));
     if let Some(location) = &answer.location {
         list.push(b"location", location);
     } else {
-        list.push(b"igw-cause", cause.as_bytes());
+        list.push(b"igw-cause", answer.cause.as_str().as_bytes());
     }
     if answer.status == 503 {
         list.push(b"retry-after", b"1");
@@ -133,18 +143,43 @@ pub(crate) fn write_answer(
         list.apply(edit);
     }
     for (name, value) in list.iter().filter(|(name, _)| !is_framing(name)) {
-        field(out, name, value);
+        each(name, value);
     }
-    drop(list);
-    let n_body = 3 + 1 + reason.len() + 2 + cause.len() + 1;
-    if has_body {
+}
+
+/// Appends the body of an answer of the gateway itself; false if it has none.
+pub(crate) fn answer_body(out: &mut Vec<u8>, answer: &Answer) -> bool {
+    if has_body(answer) {
+        // Writing to a vector cannot fail.
+        let _ =
+            writeln!(out, "{} {}: {}", answer.status, encode::reason(answer.status), answer.cause.as_str());
+    }
+    has_body(answer)
+}
+
+fn has_body(answer: &Answer) -> bool {
+    !matches!(answer.status, 100..=199 | 204 | 304)
+}
+
+/// Appends an answer of the gateway itself, body and all.
+pub(crate) fn write_answer(
+    worker: &Worker,
+    out: &mut Vec<u8>,
+    request: &Request,
+    answer: &Answer,
+    keep_alive: bool,
+) {
+    let reason = encode::reason(answer.status);
+    status_line(out, answer.status, reason.as_bytes());
+    answer_fields(worker, request, answer, |name, value| field(out, name, value));
+    if has_body(answer) {
+        let n_body = 3 + 1 + reason.len() + 2 + answer.cause.as_str().len() + 1;
         content_length(out, n_body as u64);
     }
     connection(out, request.version, keep_alive);
     out.extend_from_slice(b"\r\n");
-    if has_body && request.method != Method::Head {
-        // Writing to a vector cannot fail.
-        let _ = writeln!(out, "{} {reason}: {cause}", answer.status);
+    if request.method != Method::Head {
+        answer_body(out, answer);
     }
 }
 

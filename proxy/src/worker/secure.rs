@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::Worker;
-use super::client::{Client, ClientStream, ClientTls};
+use super::client::{Client, ClientStream, ClientTls, Peer};
 use super::stream::poll_read_some;
 use crate::metrics::handshakes::Handshake;
 use crate::tls::hello::{self, Hello, HelloError};
@@ -83,7 +83,7 @@ async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Resu
     });
     let _permit = permit.await.ok_or(Handshake::Timeout)?;
     let session = UnbufferedServerConnection::new(config).map_err(|_| Handshake::Failed)?;
-    let Client { stream, unread, timer, peer_text, .. } = client;
+    let Client { stream, unread, timer, peer } = client;
     let ClientStream::Plain(socket) = stream else { return Err(Handshake::Failed) };
     let mut stream = Box::new(TlsStream::new(session, socket, bytes, Rc::clone(&worker.tls_buffers)));
     let shaken = poll_fn(|cx| match stream.poll_handshake(cx) {
@@ -94,13 +94,17 @@ async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Resu
     match shaken.await {
         Some(Ok(())) => {}
         Some(Err(error)) => {
-            debug!(peer = peer_text, %error, "TLS handshake failed");
+            debug!(peer = peer.text, %error, "TLS handshake failed");
             return Err(Handshake::Failed);
         }
         None => return Err(Handshake::Timeout),
     }
-    let tls = Some(Box::new(ClientTls::new(name)));
-    Ok(Client { stream: ClientStream::Tls(stream), unread, timer, peer_text, tls })
+    let peer = Peer {
+        text: peer.text.clone(),
+        is_http2: stream.session().alpn_protocol() == Some(b"h2"),
+        tls: Some(ClientTls::new(name)),
+    };
+    Ok(Client { stream: ClientStream::Tls(stream), unread, timer, peer: Rc::new(peer) })
 }
 
 /// What the listener of a name needs for handshakes.

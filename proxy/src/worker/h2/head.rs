@@ -1,0 +1,93 @@
+//! The head of an HTTP/2 request in the form of HTTP/1, which then goes through the same narrow door as all others: what
+//! that door refuses, no back end ever sees (RFC 9113 8.3, and 10.3 on smuggling).
+
+use h2::RecvStream;
+use h2::ext::Protocol;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
+use http::{Method, Request};
+
+/// Why a request is not even put into that form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is not well formed: 400.
+    Malformed,
+    /// It asks for a tunnel to elsewhere: 501.
+    Connect,
+}
+
+/// Writes the head. A WebSocket (RFC 8441) becomes the request that HTTP/1 opens one with.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    request: &Request<RecvStream>,
+    websocket_key: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Refusal> {
+    let uri = request.uri();
+    let protocol = request.extensions().get::<Protocol>();
+    let is_websocket = protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"));
+    let method = match (request.method(), is_websocket) {
+        (&Method::CONNECT, true) => "GET",
+        (&Method::CONNECT, false) => return Err(Refusal::Connect),
+        (method, _) => method.as_str(),
+    };
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().map(http::HeaderValue::as_bytes);
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let authority = match (authority, host) {
+        _ if hosts.next().is_some() => return Err(Refusal::Malformed),
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            return Err(Refusal::Malformed);
+        }
+        (Some(authority), _) => authority,
+        (None, Some(host)) => host,
+        (None, None) => return Err(Refusal::Malformed),
+    };
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(authority);
+    out.extend_from_slice(b"\r\n");
+    let mut n_cookies = 0;
+    for (name, value) in request.headers() {
+        let value = value.as_bytes();
+        let is_padded = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if is_padded(value.first()) || is_padded(value.last()) {
+            return Err(Refusal::Malformed);
+        }
+        if name == COOKIE {
+            n_cookies += 1;
+        }
+        if *name == HOST || *name == TE || name == COOKIE || (is_websocket && *name == CONTENT_LENGTH) {
+            continue;
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    if n_cookies > 0 {
+        // Many fields here are one there (RFC 9113 8.2.3).
+        out.extend_from_slice(b"cookie: ");
+        for (index, cookie) in request.headers().get_all(COOKIE).iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b"; ");
+            }
+            out.extend_from_slice(cookie.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    if is_websocket {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ");
+        websocket_key(out);
+        out.extend_from_slice(b"\r\n");
+    } else {
+        if request.headers().contains_key(TE) {
+            out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
+        }
+        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! One request of an HTTP/2 connection from its head to its end.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
+use igw_h1::{Limits, Parsed};
+
+use super::head::{self, Refusal};
+use super::{Http2Connection, tunnel};
+use crate::upstream::local::Lease;
+use crate::worker::Worker;
+use crate::worker::decide::{decide, refuse};
+use crate::worker::exchange::{AttemptLimits, Failure, Progress};
+use crate::worker::forward::{Downstream, End, Forwarded, forward};
+use crate::worker::message::http1_server::Http1Server;
+use crate::worker::message::http2_client::Http2Client;
+use crate::worker::message::pump::Pump;
+use crate::worker::message::{ClientSide as _, Piece, ServerSide as _, fields};
+use crate::worker::request::{Answer, Method, Outcome, Request};
+use crate::worker::response_head::{answer_body, answer_fields};
+use crate::worker::timer::Timer;
+
+/// The client's stream with its clock.
+pub(crate) struct Stream {
+    client: Http2Client,
+    timer: Timer,
+    /// What an endpoint sent behind the answer that switched protocols.
+    pub(super) behind: Vec<u8>,
+}
+
+/// Serves one request.
+pub(crate) async fn serve(
+    connection: Rc<Http2Connection>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let worker = &connection.worker;
+    let decided = decide_head(&connection, &request);
+    let mut stream = Stream {
+        client: Http2Client::new(request.into_body(), respond),
+        timer: worker.wheel.timer(),
+        behind: Vec::new(),
+    };
+    let was_abandoned = handle(&connection, &mut stream, decided).await;
+    connection.stream_ended(was_abandoned);
+}
+
+fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>) -> Request {
+    let (worker, port) = (&connection.worker, connection.port);
+    let settings = worker.port_settings(port).unwrap_or_else(|| worker.default_settings());
+    let mut text = worker.scratch.take();
+    let key = |out: &mut Vec<u8>| {
+        let bits = [worker.random.next().to_ne_bytes(), worker.random.next().to_ne_bytes()].concat();
+        out.extend_from_slice(STANDARD.encode(bits).as_bytes());
+    };
+    let written = head::write(&mut text, request, key);
+    let limits = Limits {
+        head_bytes: settings.head_bytes as usize,
+        head_fields: settings.head_fields as usize,
+        line_bytes: Limits::default().line_bytes,
+    };
+    let decided = match written {
+        Err(Refusal::Malformed) => refuse(worker, port, 400),
+        Err(Refusal::Connect) => refuse(worker, port, 501),
+        Ok(()) => {
+            let mut parsed = worker.scratch.request();
+            match parsed.parse(&text, &limits) {
+                Ok(Parsed::Complete { .. }) => decide(worker, &connection.peer, port, &text, &parsed, &[]).0,
+                Ok(Parsed::Partial) => refuse(worker, port, 431),
+                Err(error) => refuse(worker, port, error.status()),
+            }
+        }
+    };
+    worker.scratch.give(text);
+    decided
+}
+
+/// Forwards or answers; true if the client gave up before it had an answer.
+async fn handle(connection: &Http2Connection, stream: &mut Stream, request: Request) -> bool {
+    let worker = &connection.worker;
+    let settings = worker.port_settings(connection.port).unwrap_or_else(|| worker.default_settings());
+    let local = match &request.outcome {
+        Outcome::Answer(given) => {
+            let given = given.clone();
+            return answer(worker, stream, request, &given, End::default());
+        }
+        Outcome::Forward(local) => Rc::clone(local),
+    };
+    let limits = Limits {
+        head_bytes: settings.head_bytes as usize,
+        head_fields: settings.head_fields as usize,
+        line_bytes: Limits::default().line_bytes,
+    };
+    match forward(worker, stream, &request, &local, &settings, &limits).await {
+        Forwarded::Answered(end) => {
+            request.finish(worker, end.facts(end.progress.status, None));
+            false
+        }
+        Forwarded::Failed(given, end) => answer(worker, stream, request, &given, end),
+        Forwarded::Tunnel(lease, mut end) => {
+            let limit = Duration::from_millis(settings.tunnel_idle_ms);
+            let moved = tunnel::run(worker, stream, lease, limit).await;
+            end.progress.bytes_in += moved.0;
+            end.progress.bytes_out += moved.1;
+            request.finish(worker, end.facts(101, None));
+            false
+        }
+        Forwarded::Broken(failure, end) => {
+            let status = if end.progress.is_answered { end.progress.status } else { 0 };
+            let is_gone = failure == Failure::ClientGone;
+            request.finish(worker, end.facts(status, Some(failure.cause())));
+            stream.client.reset(if is_gone { Reason::CANCEL } else { Reason::INTERNAL_ERROR });
+            is_gone && !end.progress.is_answered
+        }
+    }
+}
+
+/// Sends an answer of the gateway; true if nobody was there to take it.
+fn answer(worker: &Worker, stream: &mut Stream, request: Request, given: &Answer, end: End) -> bool {
+    let mut map = HeaderMap::new();
+    answer_fields(worker, &request, given, |name, value| fields::push(&mut map, name, value));
+    let mut body = Vec::new();
+    let has_body = answer_body(&mut body, given);
+    if has_body {
+        map.insert(http::header::CONTENT_LENGTH, body.len().into());
+    }
+    let is_end = !has_body || request.method == Method::Head;
+    let mut given_up = stream.client.give(Piece::Head { status: given.status, fields: map, is_end }).is_err();
+    let mut n_out = 0;
+    if !is_end && !given_up {
+        n_out = body.len() as u64;
+        given_up = stream.client.give(Piece::Data { bytes: body.into(), is_end: true }).is_err();
+    }
+    let mut facts = end.facts(given.status, Some(given.cause.as_str()));
+    facts.bytes_out = n_out;
+    request.finish(worker, facts);
+    given_up
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// The halves of a stream that has become a tunnel.
+    pub(crate) fn take_halves(&mut self) -> Option<(RecvStream, SendStream<Bytes>)> {
+        self.client.take_tunnel()
+    }
+}
+
+impl Downstream for Stream {
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    async fn attempt(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        lease: &mut Lease,
+        limits: AttemptLimits,
+        head_limits: &Limits,
+    ) -> (Result<(), Failure>, Progress) {
+        let server = Http1Server::new(worker, &mut lease.stream, request, head_limits);
+        let mut pump = Pump::new(worker, &mut self.client, server, request, &self.timer, limits);
+        let outcome = poll_fn(|cx| pump.poll(cx)).await;
+        let (mut progress, mut server) = pump.close();
+        if progress.is_tunnel {
+            self.behind = server.take_rest();
+        }
+        progress.upstream_reusable &= server.close() && !progress.is_tunnel;
+        (outcome, progress)
+    }
+}
