@@ -4,8 +4,9 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 
 use crate::objects::{
-    Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec, core, gateway::GatewaySpec,
-    gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, http_route::HttpRouteSpec,
+    Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec,
+    backend_tls_policy::BackendTlsPolicySpec, core, gateway::GatewaySpec, gateway_class::GatewayClassSpec,
+    gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec, http_route::HttpRouteSpec,
     reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
 };
 
@@ -15,9 +16,11 @@ pub fn schema(kind: Kind) -> Value {
     match kind {
         Kind::Backend => of_spec::<BackendSpec>(kind),
         Kind::BackendPolicy => of_spec::<BackendPolicySpec>(kind),
+        Kind::BackendTlsPolicy => of_spec::<BackendTlsPolicySpec>(kind),
         Kind::Gateway => of_spec::<GatewaySpec>(kind),
         Kind::GatewayClass => of_spec::<GatewayClassSpec>(kind),
         Kind::GatewayConfig => of_spec::<GatewayConfigSpec>(kind),
+        Kind::GrpcRoute => of_spec::<GrpcRouteSpec>(kind),
         Kind::HttpRoute => of_spec::<HttpRouteSpec>(kind),
         Kind::ReferenceGrant => of_spec::<ReferenceGrantSpec>(kind),
         Kind::Resolver => of_spec::<ResolverSpec>(kind),

@@ -11,7 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-pub use tls::{ALPN, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, TlsVersion};
+pub use tls::{
+    ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
+    TlsVersion, Trust,
+};
 
 /// The format this build writes. It reads this one and the one before.
 pub const FORMAT: u32 = 1;
@@ -62,6 +65,9 @@ pub struct Gateway {
     pub settings: Settings,
     /// Valid listeners in the order of the object. Refused ones are not here.
     pub listeners: Vec<Listener>,
+    /// Certificate shown to back ends that ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<Box<Certificate>>,
 }
 
 /// One listener of a gateway. Listeners of one gateway with the same port share sockets.
@@ -115,7 +121,7 @@ pub struct HostBinding {
 /// One route object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
-    /// Kind, `HTTPRoute`.
+    /// Kind, `HTTPRoute` or `GRPCRoute`.
     pub kind: String,
     /// Namespace of the object.
     pub namespace: String,
@@ -172,6 +178,8 @@ pub enum PathMatch {
     Prefix(String),
     /// Regular expression over the whole path.
     Regex(String),
+    /// The last of exactly two path elements, byte for byte: a gRPC method of any service.
+    Method(String),
 }
 
 /// Condition on the value of a named header or query parameter.
@@ -317,6 +325,22 @@ pub struct Backend {
     pub panic_threshold: u8,
     /// Connections.
     pub connections: Connections,
+    /// What its endpoints speak. Rules of a GRPCRoute speak HTTP/2 whatever this says.
+    #[serde(default, skip_serializing_if = "BackendProtocol::is_default")]
+    pub protocol: BackendProtocol,
+    /// TLS to its endpoints; `None` = cleartext.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<BackendTls>>,
+}
+
+/// What endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BackendProtocol {
+    /// HTTP/1.1 in cleartext; over TLS what is agreed on, HTTP/2 first.
+    #[default]
+    Http1,
+    /// HTTP/2, in cleartext with prior knowledge (RFC 9113 3.3).
+    Http2,
 }
 
 /// One source of endpoints.
@@ -604,10 +628,20 @@ pub enum LogOutput {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Every certificate that is served, some of them more than once.
+    /// Every certificate that is shown to anybody, some of them more than once.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         let listeners = self.gateways.iter().flat_map(|gateway| &gateway.listeners);
-        listeners.filter_map(|listener| listener.tls.as_deref()).flat_map(|tls| &tls.certificates)
+        let served =
+            listeners.filter_map(|listener| listener.tls.as_deref()).flat_map(|tls| &tls.certificates);
+        served.chain(self.gateways.iter().filter_map(|gateway| gateway.client_certificate.as_deref()))
+    }
+}
+
+// === impl BackendProtocol ===
+
+impl BackendProtocol {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

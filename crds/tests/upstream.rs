@@ -8,9 +8,11 @@ use igw_crds::objects::Kind;
 use igw_crds::schema::schema;
 use serde_json::Value;
 
-const FILES: [(Kind, &str); 4] = [
+const FILES: [(Kind, &str); 6] = [
+    (Kind::BackendTlsPolicy, "backendtlspolicies"),
     (Kind::Gateway, "gateways"),
     (Kind::GatewayClass, "gatewayclasses"),
+    (Kind::GrpcRoute, "grpcroutes"),
     (Kind::HttpRoute, "httproutes"),
     (Kind::ReferenceGrant, "referencegrants"),
 ];

@@ -27,6 +27,24 @@ pub struct BackendPolicySpec {
     /// Connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<Connections>,
+    /// What the endpoints speak, in the words of a Service port's `appProtocol`. Default `http`. Rules of a GRPCRoute
+    /// speak HTTP/2 whatever this says; with a BackendTLSPolicy it is negotiated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_protocol: Option<AppProtocol>,
+}
+
+/// What endpoints speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AppProtocol {
+    /// HTTP/1.1.
+    #[serde(rename = "http")]
+    Http,
+    /// HTTP/2 in cleartext, with prior knowledge (RFC 9113 3.3).
+    #[serde(rename = "kubernetes.io/h2c")]
+    H2c,
+    /// HTTP/1.1 that may change to WebSocket (RFC 6455).
+    #[serde(rename = "kubernetes.io/ws")]
+    Ws,
 }
 
 /// What a policy is for.

@@ -12,6 +12,10 @@ pub enum Kind {
     Gateway,
     /// HTTPRoute
     HttpRoute,
+    /// GRPCRoute
+    GrpcRoute,
+    /// BackendTLSPolicy
+    BackendTlsPolicy,
     /// ReferenceGrant
     ReferenceGrant,
     /// Secret
@@ -44,10 +48,12 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 13] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
+        Kind::GrpcRoute,
+        Kind::BackendTlsPolicy,
         Kind::ReferenceGrant,
         Kind::Secret,
         Kind::ConfigMap,
@@ -169,6 +175,14 @@ impl Kind {
             }
             Self::Gateway => gateway_api("Gateway", &["v1", "v1beta1"], "gateways", &["gtw", "gw"], true),
             Self::HttpRoute => gateway_api("HTTPRoute", &["v1", "v1beta1"], "httproutes", &[], true),
+            Self::GrpcRoute => gateway_api("GRPCRoute", &["v1"], "grpcroutes", &[], true),
+            Self::BackendTlsPolicy => gateway_api(
+                "BackendTLSPolicy",
+                &["v1", "v1alpha3"],
+                "backendtlspolicies",
+                &["btlspolicy"],
+                true,
+            ),
             Self::ReferenceGrant => {
                 gateway_api("ReferenceGrant", &["v1", "v1beta1"], "referencegrants", &["refgrant"], true)
             }
@@ -190,13 +204,11 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 19] = [
-    ("gateway.networking.k8s.io", "GRPCRoute"),
+pub(crate) const LATER: [(&str, &str); 17] = [
     ("gateway.networking.k8s.io", "TCPRoute"),
     ("gateway.networking.k8s.io", "TLSRoute"),
     ("gateway.networking.k8s.io", "UDPRoute"),
     ("gateway.networking.k8s.io", "ListenerSet"),
-    ("gateway.networking.k8s.io", "BackendTLSPolicy"),
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
     ("gateway.networking.x-k8s.io", "XBackend"),
     ("gateway.networking.x-k8s.io", "XMesh"),

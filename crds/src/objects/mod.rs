@@ -2,11 +2,13 @@
 
 pub mod backend;
 pub mod backend_policy;
+pub mod backend_tls_policy;
 pub mod core;
 pub mod external_auth;
 pub mod gateway;
 pub mod gateway_class;
 pub mod gateway_config;
+pub mod grpc_route;
 pub mod http_route;
 pub mod kind;
 pub mod meta;
@@ -53,6 +55,8 @@ pub enum Spec {
     Backend(backend::BackendSpec),
     /// BackendPolicy
     BackendPolicy(Box<backend_policy::BackendPolicySpec>),
+    /// BackendTLSPolicy
+    BackendTlsPolicy(Box<backend_tls_policy::BackendTlsPolicySpec>),
     /// ConfigMap
     ConfigMap(self::core::ConfigMapContent),
     /// Gateway
@@ -61,6 +65,8 @@ pub enum Spec {
     GatewayClass(gateway_class::GatewayClassSpec),
     /// GatewayConfig
     GatewayConfig(Box<gateway_config::GatewayConfigSpec>),
+    /// GRPCRoute
+    GrpcRoute(Box<grpc_route::GrpcRouteSpec>),
     /// HTTPRoute
     HttpRoute(Box<http_route::HttpRouteSpec>),
     /// Namespace
@@ -146,10 +152,12 @@ impl Spec {
         match self {
             Self::Backend(spec) => value(spec),
             Self::BackendPolicy(spec) => value(spec),
+            Self::BackendTlsPolicy(spec) => value(spec),
             Self::ConfigMap(content) => value(content),
             Self::Gateway(spec) => value(spec),
             Self::GatewayClass(spec) => value(spec),
             Self::GatewayConfig(spec) => value(spec),
+            Self::GrpcRoute(spec) => value(spec),
             Self::HttpRoute(spec) => value(spec),
             Self::Namespace(content) => value(content),
             Self::ReferenceGrant(spec) => value(spec),

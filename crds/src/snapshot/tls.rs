@@ -1,4 +1,4 @@
-//! TLS in the snapshot: what a listener ends. Certificates are here, their private keys never are: they travel beside
+//! TLS in the snapshot: what a listener ends, and what is begun with back ends. Certificates are here, their private keys never are: they travel beside
 //! the snapshot, by fingerprint.
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,42 @@ pub struct ClientVerification {
     pub authorities: String,
     /// Clients without a valid certificate are refused; else they are served as unverified.
     pub is_required: bool,
+}
+
+/// TLS to the endpoints of a back end (BackendTLSPolicy).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendTls {
+    /// Name asked for (RFC 6066 3), and the one that the certificate must carry where `names` is empty.
+    pub server_name: String,
+    /// Names of which the certificate must carry one; empty = `server_name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<SubjectAltName>,
+    /// Whom certificates are believed from.
+    pub trust: Trust,
+}
+
+/// Whom certificates of endpoints are believed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum Trust {
+    /// Certificate authorities, PEM.
+    Authorities(String),
+    /// The authorities of the system.
+    System,
+    /// Nobody but the holders of these certificates, by SHA-256 in lower-case hexadecimal, whatever they say.
+    Fingerprints(Vec<String>),
+    /// Nobody: no connection comes about.
+    Nobody,
+}
+
+/// A name in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value")]
+pub enum SubjectAltName {
+    /// A host name, or `*.suffix`.
+    Hostname(String),
+    /// A URI, byte for byte.
+    Uri(String),
 }
 
 /// Version of TLS.

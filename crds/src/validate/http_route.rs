@@ -4,38 +4,49 @@ use std::collections::HashSet;
 
 use super::Problems;
 use crate::objects::http_route::{
-    HeaderModifier, HttpFilterType, HttpMethod, HttpPathModifier, HttpRouteFilter, HttpRouteMatch,
-    HttpRouteRule, HttpRouteSpec, PathMatchType, PathModifierType,
+    HeaderModifier, HttpFilterType, HttpHeaderMatch, HttpMethod, HttpPathModifier, HttpRouteFilter,
+    HttpRouteMatch, HttpRouteRule, HttpRouteSpec, ParentReference, PathMatchType, PathModifierType,
+    RequestMirror,
 };
+use crate::objects::names::SectionName;
 
 pub(crate) fn http_route(spec: &HttpRouteSpec, problems: &mut Problems) {
-    problems.length("spec.parentRefs", spec.parent_refs.len(), 0, 32, "parents");
+    parents(&spec.parent_refs, problems);
     problems.length("spec.hostnames", spec.hostnames.len(), 0, 16, "hostnames");
     problems.length("spec.rules", spec.rules.len(), 1, 16, "rules");
-    let mut parents = HashSet::new();
-    for (index, parent) in spec.parent_refs.iter().enumerate() {
-        if !parents.insert(parent) {
+    let n_matches: usize = spec.rules.iter().map(|rule| rule.matches.len()).sum();
+    if n_matches > 128 {
+        problems.add("spec.rules", format!("{n_matches} matches in all rules")).allows("at most 128");
+    }
+    rule_names(spec.rules.iter().map(|rule| rule.name.as_ref()), problems);
+    for (index, rule) in spec.rules.iter().enumerate() {
+        self::rule(&format!("spec.rules[{index}]"), rule, problems);
+    }
+}
+
+/// Parents of a route, each once.
+pub(crate) fn parents(references: &[ParentReference], problems: &mut Problems) {
+    problems.length("spec.parentRefs", references.len(), 0, 32, "parents");
+    let mut seen = HashSet::new();
+    for (index, parent) in references.iter().enumerate() {
+        if !seen.insert(parent) {
             problems
                 .add(format!("spec.parentRefs[{index}]"), "the same parent stands twice")
                 .hints("tell them apart by `sectionName` or `port`, or remove one");
         }
     }
-    let n_matches: usize = spec.rules.iter().map(|rule| rule.matches.len()).sum();
-    if n_matches > 128 {
-        problems.add("spec.rules", format!("{n_matches} matches in all rules")).allows("at most 128");
-    }
-    let names =
-        spec.rules.iter().enumerate().filter_map(|(index, rule)| Some((index, rule.name.as_ref()?.as_str())));
+}
+
+/// Names of the rules of a route, each once.
+pub(crate) fn rule_names<'n>(names: impl Iterator<Item = Option<&'n SectionName>>, problems: &mut Problems) {
     let mut seen = HashSet::new();
-    for (index, name) in names {
+    for (index, name) in names.enumerate() {
+        let Some(name) = name.map(SectionName::as_str) else { continue };
         if !seen.insert(name) {
             problems
                 .add(format!("spec.rules[{index}].name"), format!("`{name}` stands twice"))
                 .hints("every rule needs a name of its own");
         }
-    }
-    for (index, rule) in spec.rules.iter().enumerate() {
-        self::rule(&format!("spec.rules[{index}]"), rule, problems);
     }
 }
 
@@ -105,16 +116,8 @@ fn one_match(field: &str, one: &HttpRouteMatch, problems: &mut Problems) {
     if one.path.r#type != PathMatchType::RegularExpression {
         literal_path(&path_field, path, problems);
     }
-    problems.length(&format!("{field}.headers"), one.headers.len(), 0, 16, "headers");
+    header_conditions(field, &one.headers, problems);
     problems.length(&format!("{field}.queryParams"), one.query_params.len(), 0, 16, "parameters");
-    let mut names = HashSet::new();
-    for (index, header) in one.headers.iter().enumerate() {
-        if !names.insert(header.name.as_str().to_lowercase()) {
-            problems
-                .add(format!("{field}.headers[{index}].name"), format!("`{}` stands twice", header.name))
-                .hints("remove one of the two");
-        }
-    }
     problems.unique(
         &format!("{field}.queryParams"),
         ".name",
@@ -122,6 +125,19 @@ fn one_match(field: &str, one: &HttpRouteMatch, problems: &mut Problems) {
     );
     if one.method == Some(HttpMethod::Connect) {
         problems.add(format!("{field}.method"), "CONNECT is not forwarded").hints("remove the match");
+    }
+}
+
+/// Conditions on header fields, each name once.
+pub(crate) fn header_conditions(field: &str, headers: &[HttpHeaderMatch], problems: &mut Problems) {
+    problems.length(&format!("{field}.headers"), headers.len(), 0, 16, "headers");
+    let mut names = HashSet::new();
+    for (index, header) in headers.iter().enumerate() {
+        if !names.insert(header.name.as_str().to_lowercase()) {
+            problems
+                .add(format!("{field}.headers[{index}].name"), format!("`{}` stands twice", header.name))
+                .hints("remove one of the two");
+        }
     }
 }
 
@@ -196,16 +212,7 @@ fn one_filter(field: &str, filter: &HttpRouteFilter, rule: &HttpRouteRule, probl
         (Type::ExternalAuth, "externalAuth", filter.external_auth.is_some()),
         (Type::ExtensionRef, "extensionRef", filter.extension_ref.is_some()),
     ];
-    for (of_type, name, is_there) in present {
-        if of_type == filter.r#type && !is_there {
-            problems.add(field, format!("`{name}` is missing")).hints(format!("add `{name}`"));
-        }
-        if of_type != filter.r#type && is_there {
-            problems
-                .add(format!("{field}.{name}"), "does not belong to this type")
-                .hints("remove it, or change `type`");
-        }
-    }
+    problems.only_of_type(field, filter.r#type, &present);
     for (name, modifier) in [
         ("requestHeaderModifier", &filter.request_header_modifier),
         ("responseHeaderModifier", &filter.response_header_modifier),
@@ -230,27 +237,31 @@ fn one_filter(field: &str, filter: &HttpRouteFilter, rule: &HttpRouteRule, probl
     if let Some(path) = filter.url_rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref()) {
         path_modifier(&format!("{field}.urlRewrite.path"), path, rule, problems);
     }
-    if let Some(mirror) = &filter.request_mirror {
-        if mirror.percent.is_some() && mirror.fraction.is_some() {
-            problems
-                .add(format!("{field}.requestMirror"), "`percent` and `fraction` exclude each other")
-                .hints("remove one of the two");
-        }
-        if mirror.percent.is_some_and(|percent| !(0..=100).contains(&percent)) {
-            problems.add(format!("{field}.requestMirror.percent"), "is out of range").allows("0 to 100");
-        }
-        if mirror.fraction.is_some_and(|fraction| {
-            fraction.numerator < 0 || fraction.denominator < 1 || fraction.numerator > fraction.denominator
-        }) {
-            problems.add(format!("{field}.requestMirror.fraction"), "is out of range").allows("0 to 1");
-        }
+    if let Some(copy) = &filter.request_mirror {
+        mirror(&format!("{field}.requestMirror"), copy, problems);
     }
     if filter.cors.as_ref().is_some_and(|cors| cors.max_age < 1) {
         problems.add(format!("{field}.cors.maxAge"), "is out of range").allows("1 or more");
     }
 }
 
-fn header_modifier(field: &str, modifier: &HeaderModifier, problems: &mut Problems) {
+/// The share of requests that is copied.
+pub(crate) fn mirror(field: &str, mirror: &RequestMirror, problems: &mut Problems) {
+    if mirror.percent.is_some() && mirror.fraction.is_some() {
+        problems.add(field, "`percent` and `fraction` exclude each other").hints("remove one of the two");
+    }
+    if mirror.percent.is_some_and(|percent| !(0..=100).contains(&percent)) {
+        problems.add(format!("{field}.percent"), "is out of range").allows("0 to 100");
+    }
+    if mirror.fraction.is_some_and(|fraction| {
+        fraction.numerator < 0 || fraction.denominator < 1 || fraction.numerator > fraction.denominator
+    }) {
+        problems.add(format!("{field}.fraction"), "is out of range").allows("0 to 1");
+    }
+}
+
+/// Operations on fields.
+pub(crate) fn header_modifier(field: &str, modifier: &HeaderModifier, problems: &mut Problems) {
     let mut seen: HashSet<String> = HashSet::new();
     for (list, headers) in [("set", &modifier.set), ("add", &modifier.add)] {
         problems.length(&format!("{field}.{list}"), headers.len(), 0, 16, "fields");

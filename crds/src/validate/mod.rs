@@ -1,7 +1,9 @@
 //! Limits and rules that types alone do not express: those of the Gateway API's CRDs, with upstream's field
 //! paths, and those of our own kinds. All problems of an object are found at once.
 
+mod backend_tls_policy;
 mod gateway;
+mod grpc_route;
 mod http_route;
 mod ours;
 
@@ -33,12 +35,14 @@ pub fn validate(object: &Object) -> Vec<Problem> {
     match &object.spec {
         Spec::Backend(spec) => ours::backend(spec, &mut problems),
         Spec::BackendPolicy(spec) => ours::backend_policy(spec, &mut problems),
+        Spec::BackendTlsPolicy(spec) => backend_tls_policy::backend_tls_policy(spec, &mut problems),
         Spec::Gateway(spec) => gateway::gateway(spec, &mut problems),
         Spec::GatewayClass(spec) => {
             let length = spec.description.as_ref().map_or(0, |text| text.chars().count());
             problems.length("spec.description", length, 0, 64, "characters");
         }
         Spec::GatewayConfig(spec) => ours::gateway_config(spec, &mut problems),
+        Spec::GrpcRoute(spec) => grpc_route::grpc_route(spec, &mut problems),
         Spec::HttpRoute(spec) => http_route::http_route(spec, &mut problems),
         Spec::ReferenceGrant(spec) => {
             problems.length("spec.from", spec.from.len(), 1, 16, "entries");
@@ -64,6 +68,24 @@ impl Problems {
     pub(crate) fn length(&mut self, field: &str, got: usize, min: usize, max: usize, what: &str) {
         if got < min || got > max {
             self.add(field, format!("{got} {what}")).allows(format!("{min} to {max} {what}"));
+        }
+    }
+
+    /// A union by `type`: each type with its field's name and whether that is there.
+    pub(crate) fn only_of_type<T: PartialEq + Copy>(
+        &mut self,
+        field: &str,
+        of_type: T,
+        present: &[(T, &str, bool)],
+    ) {
+        for (r#type, name, is_there) in present {
+            if *r#type == of_type && !is_there {
+                self.add(field, format!("`{name}` is missing")).hints(format!("add `{name}`"));
+            }
+            if *r#type != of_type && *is_there {
+                self.add(format!("{field}.{name}"), "does not belong to this type")
+                    .hints("remove it, or change `type`");
+            }
         }
     }
 

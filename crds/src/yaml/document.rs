@@ -367,9 +367,11 @@ fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
     match kind {
         Kind::Backend => spec(root).map(Spec::Backend),
         Kind::BackendPolicy => spec(root).map(Box::new).map(Spec::BackendPolicy),
+        Kind::BackendTlsPolicy => spec(root).map(Box::new).map(Spec::BackendTlsPolicy),
         Kind::Gateway => spec(root).map(Box::new).map(Spec::Gateway),
         Kind::GatewayClass => spec(root).map(Spec::GatewayClass),
         Kind::GatewayConfig => spec(root).map(Box::new).map(Spec::GatewayConfig),
+        Kind::GrpcRoute => spec(root).map(Box::new).map(Spec::GrpcRoute),
         Kind::HttpRoute => spec(root).map(Box::new).map(Spec::HttpRoute),
         Kind::ReferenceGrant => spec(root).map(Spec::ReferenceGrant),
         Kind::Resolver => spec(root).map(Spec::Resolver),

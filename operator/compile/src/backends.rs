@@ -5,19 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 
 use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
 use igw_crds::objects::backend_policy::{
-    self, AddressFamily, BackendPolicySpec, Discovery, HoldTime, LoadBalancerType, RecordType, SrvWeight,
+    self, AddressFamily, AppProtocol, BackendPolicySpec, Discovery, HoldTime, LoadBalancerType, RecordType,
+    SrvWeight,
 };
 use igw_crds::objects::http_route::HttpBackendRef;
 use igw_crds::objects::names::TimeSpan;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{
-    ActiveCheck, Backend, BackendId, Balance, Connections, EndpointSource, Guard, Hold, InitAddr,
-    PassiveCheck, Probe, RecordKind, Resolver, ResolverId, Template,
+    ActiveCheck, Backend, BackendId, BackendProtocol, Balance, Connections, EndpointSource, Guard, Hold,
+    InitAddr, PassiveCheck, Probe, RecordKind, Resolver, ResolverId, Route, Template,
 };
 
+use crate::backend_tls::{BackendTlsPolicies, Target};
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, Members, ObjectSet};
-use crate::listeners::GATEWAY_GROUP;
+use crate::listeners::{GATEWAY_GROUP, GatewayNode};
 use crate::permissions::{allowed_networks, allows_name, refused_endpoint};
 use crate::policies::Policies;
 use crate::status::Status;
@@ -28,7 +30,10 @@ pub(crate) struct Backends<'o> {
     cluster: &'o str,
     members: Option<&'o Members>,
     policies: &'o Policies<'o>,
+    tls: BackendTlsPolicies<'o>,
     made: Vec<Backend>,
+    /// What each of `made` was made of.
+    targets: Vec<Target>,
     ids: HashMap<String, BackendId>,
 }
 
@@ -47,7 +52,9 @@ impl<'o> Backends<'o> {
             cluster: &facts.cluster,
             members: facts.members.as_ref(),
             policies,
+            tls: BackendTlsPolicies::new(objects, facts),
             made: Vec::new(),
+            targets: Vec::new(),
             ids: HashMap::new(),
         }
     }
@@ -132,8 +139,14 @@ impl<'o> Backends<'o> {
     }
 
     /// Everything that was asked for: back ends, resolvers, statuses of policies.
-    pub(crate) fn finish(self) -> (Vec<Backend>, Vec<Resolver>, Vec<(ObjectKey, Status)>) {
-        (self.made, self.policies.resolvers.clone(), self.policies.statuses())
+    pub(crate) fn finish(
+        self,
+        gateways: &[GatewayNode],
+        routes: &[Route],
+    ) -> (Vec<Backend>, Vec<Resolver>, Vec<(ObjectKey, Status)>) {
+        let mut statuses = self.policies.statuses();
+        statuses.extend(self.tls.statuses(&self.targets, gateways, routes));
+        (self.made, self.policies.resolvers.clone(), statuses)
     }
 
     /// Names and addresses of the cluster's services inside a Backend need the grants that references to the services
@@ -248,7 +261,9 @@ impl<'o> Backends<'o> {
         let policy = self.policies.find("Service", namespace, name, Some(port));
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
         let template = self.template(namespace, name, &fqdn, port, policy);
-        self.make(key, vec![EndpointSource::Template(template)], policy)
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let target = Target { kind: "Service", namespace, name, port: Some(port) };
+        self.make(key, target, vec![EndpointSource::Template(template)], policy)
     }
 
     fn backend(&mut self, namespace: &str, name: &str, spec: &BackendSpec) -> BackendId {
@@ -279,12 +294,14 @@ impl<'o> Backends<'o> {
                 )))
             })
             .collect();
-        self.make(key, sources, policy)
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        self.make(key, Target { kind: "Backend", namespace, name, port: None }, sources, policy)
     }
 
     fn make(
         &mut self,
         key: String,
+        target: Target,
         sources: Vec<EndpointSource>,
         policy: Option<&BackendPolicySpec>,
     ) -> BackendId {
@@ -312,10 +329,16 @@ impl<'o> Backends<'o> {
                 .and_then(|policy| policy.connections.as_ref())
                 .map(connections)
                 .unwrap_or_default(),
+            protocol: match policy.and_then(|policy| policy.app_protocol) {
+                Some(AppProtocol::H2c) => BackendProtocol::Http2,
+                Some(AppProtocol::Http | AppProtocol::Ws) | None => BackendProtocol::Http1,
+            },
+            tls: self.tls.find(target.kind, &target.namespace, &target.name, target.port).map(Box::new),
             key: key.clone(),
         };
         let id = BackendId(u32::try_from(self.made.len()).unwrap_or(u32::MAX));
         self.made.push(backend);
+        self.targets.push(target);
         self.ids.insert(key, id);
         id
     }

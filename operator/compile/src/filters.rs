@@ -47,7 +47,7 @@ fn one(filter: &HttpRouteFilter) -> Result<Option<Filter>, String> {
 }
 
 /// Names in lower case; the first entry of a name counts.
-fn edit(modifier: &HeaderModifier) -> HeaderEdit {
+pub(crate) fn edit(modifier: &HeaderModifier) -> HeaderEdit {
     let mut seen = HashSet::new();
     let mut fields = |headers: &[igw_crds::objects::http_route::HttpHeader]| -> Vec<(String, String)> {
         headers

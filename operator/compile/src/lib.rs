@@ -4,12 +4,14 @@
 //! a processor rejects becomes a condition; an object with an error changes nothing for any other object.
 //! Same input, same output, byte for byte: every map is ordered, every list is sorted.
 
+mod backend_tls;
 mod backends;
 mod classes;
 pub mod deployments;
 pub mod features;
 mod filters;
 mod grants;
+mod grpc_rules;
 mod hostnames;
 mod input;
 mod listeners;
@@ -73,7 +75,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     let policies = policies::Policies::new(objects, facts);
     let mut backends = Backends::new(objects, facts, &policies);
     let (routes, route_statuses) = routes::routes(objects, &mut gateways, &mut backends);
-    let (snapshot_backends, resolvers, policy_statuses) = backends.finish();
+    let (snapshot_backends, resolvers, policy_statuses) = backends.finish(&gateways, &routes);
     let snapshot = Snapshot {
         cluster: facts.cluster.clone(),
         gateways: gateways.iter().filter_map(GatewayNode::snapshot).collect(),

@@ -8,7 +8,7 @@ use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener};
 use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, Attachment, Protocol, Settings};
+use igw_crds::snapshot::{self, Attachment, HostBinding, Protocol, Settings};
 
 use crate::Warning;
 use crate::classes::{ClassOf, Classes};
@@ -18,7 +18,7 @@ use crate::input::{Facts, ObjectSet, Stored};
 use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
-use crate::tls::{TlsNode, terminate};
+use crate::tls::{ClientCertificate, TlsNode, client_certificate, terminate};
 
 /// A gateway of ours.
 pub(crate) struct GatewayNode {
@@ -33,6 +33,8 @@ pub(crate) struct GatewayNode {
     /// Why the gateway as a whole is refused.
     refused: Option<(&'static str, String)>,
     pub(crate) listeners: Vec<ListenerNode>,
+    /// What is shown to back ends, if the gateway says so.
+    client_certificate: Option<ClientCertificate>,
 }
 
 /// One listener.
@@ -51,6 +53,8 @@ pub(crate) struct ListenerNode {
     tls: Option<TlsNode>,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) n_attached: i32,
+    /// Kinds of routes by hostname.
+    claims: Option<HashMap<Option<String>, Kind>>,
 }
 
 struct Refusal {
@@ -133,10 +137,6 @@ fn node(
     }
     addresses.sort_unstable();
     addresses.dedup();
-    if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
-        let message = "`tls.backend` of the gateway is not served by this version; remove it".to_owned();
-        refused.get_or_insert(("Invalid", message));
-    }
     let mut listeners: Vec<ListenerNode> =
         spec.listeners.iter().map(|listener| listener_node(objects, facts, key, spec, listener)).collect();
     refuse_conflicts(spec, &mut listeners);
@@ -155,6 +155,7 @@ fn node(
         hostnames: Hostnames::new(objects, &configs),
         refused,
         listeners,
+        client_certificate: client_certificate(objects, facts, key, spec),
     }
 }
 
@@ -213,7 +214,9 @@ fn listener_node(
             let selector = listener.allowed_routes.namespaces.selector.clone().unwrap_or_default();
             let mut known: Vec<String> =
                 objects.of_kind(Kind::Namespace).map(|(key, _)| key.name.to_string()).collect();
-            known.extend(objects.of_kind(Kind::HttpRoute).map(|(key, _)| key.namespace.to_string()));
+            for kind in [Kind::HttpRoute, Kind::GrpcRoute] {
+                known.extend(objects.of_kind(kind).map(|(key, _)| key.namespace.to_string()));
+            }
             known.sort_unstable();
             known.dedup();
             let selected = known
@@ -235,6 +238,8 @@ fn listener_node(
         tls,
         attachments: Vec::new(),
         n_attached: 0,
+        // Where there are no others, nobody can be in the way.
+        claims: objects.of_kind(Kind::GrpcRoute).next().map(|_| HashMap::new()),
     }
 }
 
@@ -325,9 +330,10 @@ fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
 
 fn served_kinds(protocol: &str) -> Vec<SupportedKind> {
     match protocol {
-        "HTTP" | "HTTPS" => {
-            vec![SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: "HTTPRoute".to_owned() }]
-        }
+        "HTTP" | "HTTPS" => ["HTTPRoute", "GRPCRoute"]
+            .into_iter()
+            .map(|kind| SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: kind.to_owned() })
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -368,6 +374,28 @@ impl ListenerNode {
     /// Routes of this kind may attach.
     pub(crate) fn allows_kind(&self, kind: &str) -> bool {
         self.kinds.iter().any(|supported| supported.kind == kind)
+    }
+
+    /// Gives hostnames to a kind of routes (semantics A.5): the older route decides.
+    pub(crate) fn claim(&mut self, kind: Kind, hosts: &[HostBinding]) {
+        if let Some(claims) = &mut self.claims {
+            for host in hosts {
+                claims.entry(host.serves.clone()).or_insert(kind);
+            }
+        }
+    }
+
+    /// The first hostname that belongs to routes of another kind.
+    pub(crate) fn claimed_by_other<'h>(
+        &self,
+        kind: Kind,
+        hosts: &'h [HostBinding],
+    ) -> Option<(Kind, Option<&'h str>)> {
+        let claims = self.claims.as_ref()?;
+        hosts.iter().find_map(|host| {
+            let owner = claims.get(&host.serves).copied().filter(|owner| *owner != kind)?;
+            Some((owner, host.serves.as_deref()))
+        })
     }
 
     fn conditions(&self, gateway_refused: bool, generation: u64) -> Vec<Condition> {
@@ -439,6 +467,10 @@ impl GatewayNode {
                     attachments: listener.attachments.clone(),
                 })
                 .collect(),
+            client_certificate: match &self.client_certificate {
+                Some(Ok(certificate)) => Some(Box::new(certificate.clone())),
+                Some(Err(_)) | None => None,
+            },
         })
     }
 
@@ -491,6 +523,12 @@ impl GatewayNode {
             }
         };
         let mut conditions = vec![accepted, programmed];
+        conditions.extend(self.client_certificate.as_ref().map(|found| match found {
+            Ok(_) => {
+                Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved", generation)
+            }
+            Err((reason, message)) => Condition::no("ResolvedRefs", reason, message.clone(), generation),
+        }));
         if self.listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.is_insecure)) {
             let message =
                 "clients without a valid certificate are served: `tls.frontend` says AllowInsecureFallback";

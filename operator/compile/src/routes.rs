@@ -1,17 +1,73 @@
 //! Routes: where they attach and what they say there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use igw_crds::objects::grpc_route::GrpcRouteSpec;
 use igw_crds::objects::http_route::{HttpRouteSpec, ParentReference};
+use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{Attachment, HostBinding, Route, RouteId};
 
 use crate::backends::{Backends, BadReference};
+use crate::grpc_rules::grpc_rule;
 use crate::hostnames::intersect;
-use crate::input::ObjectSet;
+use crate::input::{ObjectSet, Stored};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
 use crate::rules::{RuleNode, rule};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
+
+/// Places of gateways by namespace and name.
+type ByName = HashMap<Arc<str>, HashMap<Arc<str>, usize>>;
+
+/// A route of any kind.
+#[derive(Clone, Copy)]
+enum AnyRoute<'o> {
+    Http(&'o HttpRouteSpec),
+    Grpc(&'o GrpcRouteSpec),
+}
+
+// === impl AnyRoute ===
+
+impl<'o> AnyRoute<'o> {
+    fn new(spec: &'o Spec) -> Option<Self> {
+        match spec {
+            Spec::HttpRoute(spec) => Some(Self::Http(spec)),
+            Spec::GrpcRoute(spec) => Some(Self::Grpc(spec)),
+            _ => None,
+        }
+    }
+
+    fn parents(self) -> &'o [ParentReference] {
+        match self {
+            Self::Http(spec) => &spec.parent_refs,
+            Self::Grpc(spec) => &spec.parent_refs,
+        }
+    }
+
+    fn hostnames(self) -> &'o [Hostname] {
+        match self {
+            Self::Http(spec) => &spec.hostnames,
+            Self::Grpc(spec) => &spec.hostnames,
+        }
+    }
+
+    fn rules(self, key: &ObjectKey, backends: &mut Backends<'_>) -> Vec<RuleNode> {
+        match self {
+            Self::Http(spec) => spec.rules.iter().map(|one| rule(key, one, backends)).collect(),
+            Self::Grpc(spec) => spec.rules.iter().map(|one| grpc_rule(key, one, backends)).collect(),
+        }
+    }
+}
+
+/// Routes of every kind, oldest first, then by kind, namespace and name.
+fn by_age(objects: &ObjectSet) -> Vec<(&ObjectKey, &Stored)> {
+    let kinds = [Kind::HttpRoute, Kind::GrpcRoute];
+    let mut routes: Vec<_> = kinds.into_iter().flat_map(|kind| objects.by_age(kind)).collect();
+    // The sort is stable: equal ages keep the order of their kinds and names.
+    routes.sort_by_key(|(_, stored)| stored.created);
+    routes
+}
 
 /// Routes of the snapshot, oldest first, and the statuses of all of them. Attaches them to listeners.
 pub(crate) fn routes(
@@ -19,20 +75,20 @@ pub(crate) fn routes(
     gateways: &mut [GatewayNode],
     backends: &mut Backends<'_>,
 ) -> (Vec<Route>, Vec<(ObjectKey, Status)>) {
-    let by_name: HashMap<(String, String), usize> = gateways
-        .iter()
-        .enumerate()
-        .map(|(index, gateway)| ((gateway.key.namespace.to_string(), gateway.key.name.to_string()), index))
-        .collect();
+    let mut by_name = ByName::new();
+    for (index, gateway) in gateways.iter().enumerate() {
+        let of_namespace = by_name.entry(Arc::clone(&gateway.key.namespace)).or_default();
+        of_namespace.insert(Arc::clone(&gateway.key.name), index);
+    }
     let mut routes: Vec<Route> = Vec::new();
     let mut statuses = Vec::new();
-    for (key, stored) in objects.by_age(Kind::HttpRoute) {
-        let Spec::HttpRoute(spec) = stored.spec() else { continue };
+    for (key, stored) in by_age(objects) {
+        let Some(spec) = AnyRoute::new(stored.spec()) else { continue };
         let mut parents = Vec::new();
         // A route that attaches twice to a listener counts once.
         let mut places: BTreeMap<(usize, usize), Vec<HostBinding>> = BTreeMap::new();
         let mut is_ours = false;
-        for parent in &spec.parent_refs {
+        for parent in spec.parents() {
             let Some(gateway) = gateway_of(&by_name, key, parent) else { continue };
             is_ours = true;
             let attached = attach(objects, key, spec, parent, &gateways[gateway]);
@@ -47,13 +103,14 @@ pub(crate) fn routes(
         if !is_ours {
             continue;
         }
-        let nodes: Vec<RuleNode> = spec.rules.iter().map(|one| rule(key, one, backends)).collect();
+        let nodes = spec.rules(key, backends);
         let id = RouteId(u32::try_from(routes.len()).unwrap_or(u32::MAX));
         for ((gateway, listener), hosts) in places {
             if let Some(listener) =
                 gateways.get_mut(gateway).and_then(|gateway| gateway.listeners.get_mut(listener))
             {
                 listener.n_attached += 1;
+                listener.claim(key.kind, &hosts);
                 listener.attachments.push(Attachment { route: id, hosts });
             }
         }
@@ -78,23 +135,19 @@ pub(crate) fn routes(
 }
 
 /// The gateway of ours that a parentRef names.
-fn gateway_of(
-    by_name: &HashMap<(String, String), usize>,
-    route: &ObjectKey,
-    parent: &ParentReference,
-) -> Option<usize> {
+fn gateway_of(by_name: &ByName, route: &ObjectKey, parent: &ParentReference) -> Option<usize> {
     if parent.group.as_str() != GATEWAY_GROUP || parent.kind.as_str() != "Gateway" {
         return None;
     }
     let namespace = parent.namespace.as_ref().map_or(&*route.namespace, |namespace| namespace.as_str());
-    by_name.get(&(namespace.to_owned(), parent.name.clone())).copied()
+    by_name.get(namespace)?.get(parent.name.as_str()).copied()
 }
 
 /// Listeners of a parent that take the route, with the hostnames it serves there (semantics A.5).
 fn attach(
     objects: &ObjectSet,
     route: &ObjectKey,
-    spec: &HttpRouteSpec,
+    spec: AnyRoute<'_>,
     parent: &ParentReference,
     gateway: &GatewayNode,
 ) -> Result<Vec<(usize, Vec<HostBinding>)>, BadReference> {
@@ -134,7 +187,7 @@ fn attach(
     let mut attached = Vec::new();
     for index in allowing {
         let Some(listener) = gateway.listeners.get(index) else { continue };
-        let own: Vec<Option<&str>> = match &spec.hostnames[..] {
+        let own: Vec<Option<&str>> = match spec.hostnames() {
             [] => vec![None],
             names => names.iter().map(|name| Some(name.as_str())).collect(),
         };
@@ -152,6 +205,14 @@ fn attach(
                 "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",
                 route.namespace,
                 refused.serves.as_deref().unwrap_or("* (all)")
+            );
+            return refuse("NotAllowedByListeners", message);
+        }
+        if let Some((kind, host)) = listener.claimed_by_other(route.kind, &hosts) {
+            let message = format!(
+                "hostname {} of listener {} belongs to an older {kind}; one hostname has routes of one kind",
+                host.unwrap_or("* (all)"),
+                listener.name
             );
             return refuse("NotAllowedByListeners", message);
         }

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use igw_crds::objects::ObjectKey;
-use igw_crds::objects::http_route::{HttpRouteMatch, HttpRouteRule, PathMatchType, ValueMatchType};
+use igw_crds::objects::http_route::{
+    HttpHeaderMatch, HttpRouteMatch, HttpRouteRule, HttpRouteTimeouts, PathMatchType, ValueMatchType,
+};
+use igw_crds::objects::names::TimeSpan;
 use igw_crds::snapshot::{Action, Filter, Match, PathMatch, Rule, StringMatch, ValueMatch, WeightedBackend};
 use regex_automata::meta::Regex;
 
@@ -59,42 +62,56 @@ pub(crate) fn rule(route: &ObjectKey, rule: &HttpRouteRule, backends: &mut Backe
         };
         candidates.push(WeightedBackend { weight: reference.weight.as_u32(), backend, filters });
     }
-    let ends = rule_filters.iter().any(|filter| matches!(filter, Filter::Redirect(_)));
-    let error = || Action::Respond { status: 500, cause: "backend_invalid".to_owned() };
-    let (action, rule_filters) = match unserved {
-        Some(_) => (Action::Respond { status: 500, cause: "route_invalid".to_owned() }, Vec::new()),
-        None if candidates.is_empty() && !ends => (error(), rule_filters),
-        None => (Action::Forward { backends: candidates }, rule_filters),
-    };
-    let timeouts = rule.timeouts.as_ref();
-    let rule = Rule {
+    finish(Translated {
         name: rule.name.as_ref().map(|name| name.as_str().to_owned()),
         matches,
         filters: rule_filters,
-        action,
-        request_timeout_ms: timeouts
-            .and_then(|timeouts| timeouts.request.as_ref())
-            .map_or(0, |span| span.as_millis()),
-        backend_timeout_ms: timeouts
-            .and_then(|timeouts| timeouts.backend_request.as_ref())
-            .map(|span| span.as_millis()),
+        candidates,
+        unserved,
+        bad_references,
+        timeouts: rule.timeouts.as_ref(),
+    })
+}
+
+/// The parts of a rule.
+pub(crate) struct Translated<'r> {
+    pub(crate) name: Option<String>,
+    pub(crate) matches: Vec<Match>,
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) candidates: Vec<WeightedBackend>,
+    pub(crate) unserved: Option<String>,
+    pub(crate) bad_references: Vec<BadReference>,
+    pub(crate) timeouts: Option<&'r HttpRouteTimeouts>,
+}
+
+/// A rule from its parts: what is not served, or leads nowhere, answers an error.
+pub(crate) fn finish(parts: Translated<'_>) -> RuleNode {
+    let ends = parts.filters.iter().any(|filter| matches!(filter, Filter::Redirect(_)));
+    let error = || Action::Respond { status: 500, cause: "backend_invalid".to_owned() };
+    let (action, filters) = match parts.unserved {
+        Some(_) => (Action::Respond { status: 500, cause: "route_invalid".to_owned() }, Vec::new()),
+        None if parts.candidates.is_empty() && !ends => (error(), parts.filters),
+        None => (Action::Forward { backends: parts.candidates }, parts.filters),
     };
-    RuleNode { rule, unserved, bad_references }
+    let limit = |of: fn(&HttpRouteTimeouts) -> &Option<TimeSpan>| {
+        parts.timeouts.and_then(|timeouts| of(timeouts).as_ref()).map(TimeSpan::as_millis)
+    };
+    let rule = Rule {
+        name: parts.name,
+        matches: parts.matches,
+        filters,
+        action,
+        request_timeout_ms: limit(|timeouts| &timeouts.request).unwrap_or(0),
+        backend_timeout_ms: limit(|timeouts| &timeouts.backend_request),
+    };
+    RuleNode { rule, unserved: parts.unserved, bad_references: parts.bad_references }
 }
 
 fn translate(one: &HttpRouteMatch) -> Result<Match, String> {
     if one.path.r#type == PathMatchType::RegularExpression {
         check_regex(&one.path.value)?;
     }
-    let mut seen = HashSet::new();
-    let mut headers = Vec::new();
-    for header in &one.headers {
-        let name = header.name.as_str().to_lowercase();
-        let value = value(header.r#type, header.value.as_str())?;
-        if seen.insert(name.clone()) {
-            headers.push(ValueMatch { name, value });
-        }
-    }
+    let headers = header_matches(&one.headers)?;
     let mut seen = HashSet::new();
     let mut query = Vec::new();
     for parameter in &one.query_params {
@@ -105,6 +122,20 @@ fn translate(one: &HttpRouteMatch) -> Result<Match, String> {
         }
     }
     Ok(Match { path: path(one), method: one.method.map(|method| method.as_str().to_owned()), headers, query })
+}
+
+/// Conditions on header fields; the first of a name counts.
+pub(crate) fn header_matches(wanted: &[HttpHeaderMatch]) -> Result<Vec<ValueMatch>, String> {
+    let mut seen = HashSet::new();
+    let mut headers = Vec::new();
+    for header in wanted {
+        let name = header.name.as_str().to_lowercase();
+        let value = value(header.r#type, header.value.as_str())?;
+        if seen.insert(name.clone()) {
+            headers.push(ValueMatch { name, value });
+        }
+    }
+    Ok(headers)
 }
 
 fn path(one: &HttpRouteMatch) -> PathMatch {
@@ -130,7 +161,7 @@ fn value(kind: ValueMatchType, value: &str) -> Result<StringMatch, String> {
 }
 
 /// Patterns are matched in linear time and bounded in size.
-fn check_regex(pattern: &str) -> Result<(), String> {
+pub(crate) fn check_regex(pattern: &str) -> Result<(), String> {
     let limits = Regex::config().nfa_size_limit(Some(REGEX_BYTES)).onepass(false);
     match Regex::builder().configure(limits).build(&format!("^(?:{pattern})$")) {
         Ok(_) => Ok(()),

@@ -32,8 +32,10 @@ pub(crate) struct TlsNode {
 /// Namespace and name of every Secret that a Gateway of ours may use, and of every ConfigMap with authorities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
-    /// Secrets with key pairs.
+    /// Secrets with key pairs that listeners show.
     pub secrets: BTreeSet<(String, String)>,
+    /// Secrets with key pairs that are shown to back ends.
+    pub client_secrets: BTreeSet<(String, String)>,
     /// ConfigMaps with authorities.
     pub config_maps: BTreeSet<(String, String)>,
 }
@@ -54,6 +56,13 @@ pub fn references(objects: &ObjectSet) -> References {
                 found.secrets.insert(place);
             }
         }
+        let backend = spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
+        if let Some(Ok(place)) = backend
+            .and_then(|backend| backend.client_certificate_ref.as_ref())
+            .map(|reference| secret(objects, key, reference))
+        {
+            found.client_secrets.insert(place);
+        }
         let frontend = spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref());
         for reference in frontend.into_iter().flat_map(validations).flat_map(|one| &one.ca_certificate_refs) {
             if let Ok(place) = config_map(objects, key, reference) {
@@ -61,7 +70,44 @@ pub fn references(objects: &ObjectSet) -> References {
             }
         }
     }
+    for (key, stored) in objects.of_kind(Kind::BackendTlsPolicy) {
+        let Spec::BackendTlsPolicy(spec) = stored.spec() else { continue };
+        let maps = spec.validation.ca_certificate_refs.iter().filter(|reference| {
+            reference.group.as_str().is_empty() && reference.kind.as_str() == "ConfigMap"
+        });
+        found.config_maps.extend(maps.map(|map| (key.namespace.to_string(), map.name.clone())));
+    }
     found
+}
+
+/// A certificate for back ends, or why there is none: reason and message.
+pub(crate) type ClientCertificate = Result<snapshot::Certificate, (&'static str, String)>;
+
+/// What a gateway shows to back ends that ask for a certificate; nothing if it says nothing of it.
+pub(crate) fn client_certificate(
+    objects: &ObjectSet,
+    facts: &Facts,
+    gateway: &ObjectKey,
+    spec: &GatewaySpec,
+) -> Option<ClientCertificate> {
+    const INVALID: &str = "InvalidClientCertificateRef";
+    let reference = spec.tls.as_ref()?.backend.as_ref()?.client_certificate_ref.as_ref()?;
+    let (namespace, name) = match secret(objects, gateway, reference) {
+        Ok(place) => place,
+        Err(("InvalidCertificateRef", message)) => return Some(Err((INVALID, message))),
+        Err(refused) => return Some(Err(refused)),
+    };
+    let Some(state) = facts.material.pair(&namespace, &name) else {
+        let message = format!("Secret {namespace}/{name} does not exist; write it, or change the reference");
+        return Some(Err((INVALID, message)));
+    };
+    Some(match (&state.usable, &state.fault) {
+        (Some(certificate), _) => Ok(certificate.clone()),
+        (None, fault) => {
+            let fault = fault.as_deref().unwrap_or("it holds no key pair");
+            Err((INVALID, format!("Secret {namespace}/{name}: {fault}")))
+        }
+    })
 }
 
 /// TLS that a listener on `port` ends.

@@ -31,6 +31,17 @@ pub struct Pair {
     is_authority: bool,
 }
 
+/// Whom a key pair is shown to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Not known: the pair was examined before.
+    Any,
+    /// Back ends that ask the gateway for a certificate.
+    Client,
+    /// Clients of a listener.
+    Server,
+}
+
 /// The values of a Secret by name.
 pub type Values<'v> = &'v dyn Fn(&str) -> Option<Vec<u8>>;
 
@@ -38,7 +49,7 @@ pub type Values<'v> = &'v dyn Fn(&str) -> Option<Vec<u8>>;
 ///
 /// # Errors
 /// Says what is wrong and what to do, without a byte of the key.
-pub fn examine(secret: &str, values: Values<'_>) -> Result<Pair, String> {
+pub fn examine(secret: &str, purpose: Purpose, values: Values<'_>) -> Result<Pair, String> {
     let (certificate_name, chain, key_name, key) = if let Some(key) = values("tls.key") {
         let chain =
             values("tls.crt").ok_or("tls.crt is missing; put the certificate with its chain there")?;
@@ -102,12 +113,18 @@ pub fn examine(secret: &str, values: Values<'_>) -> Result<Pair, String> {
         ));
     }
     if let Ok(Some(usage)) = leaf.extended_key_usage()
-        && !usage.value.server_auth
         && !usage.value.any
     {
-        return Err(format!(
-            "the certificate in {certificate_name} is not for servers; ask for one with serverAuth"
-        ));
+        let (is_fit, whom, wanted) = match purpose {
+            Purpose::Any => (true, "", ""),
+            Purpose::Client => (usage.value.client_auth, "clients", "clientAuth"),
+            Purpose::Server => (usage.value.server_auth, "servers", "serverAuth"),
+        };
+        if !is_fit {
+            return Err(format!(
+                "the certificate in {certificate_name} is not for {whom}; ask for one with {wanted}"
+            ));
+        }
     }
     let moment = |time: x509_parser::time::ASN1Time| {
         Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH)

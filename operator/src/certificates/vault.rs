@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use tracing::{info, warn};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::pair::{Pair, examine};
+use super::pair::{Pair, Purpose, examine};
 
 /// Namespace and name of a Secret.
 pub type Place = (String, String);
@@ -44,7 +44,7 @@ impl Vault {
         for (secret, fingerprint) in index {
             let Some((namespace, name)) = secret.split_once('/') else { continue };
             let Ok(text) = std::fs::read(folder.join(file_name(&fingerprint))) else { continue };
-            match examine(&secret, &|value| (value == "fullpem").then(|| text.clone())) {
+            match examine(&secret, Purpose::Any, &|value| (value == "fullpem").then(|| text.clone())) {
                 Ok(pair) => {
                     let held = Held { good: Some(pair), ..Held::default() };
                     vault.held.insert((namespace.to_owned(), name.to_owned()), held);
@@ -56,15 +56,21 @@ impl Vault {
     }
 
     /// Looks at the values of a Secret.
-    pub fn observe(&mut self, place: Place, names: &[&str], values: super::pair::Values<'_>) {
-        let digest = digest(names, values);
+    pub fn observe(
+        &mut self,
+        place: Place,
+        purpose: Purpose,
+        names: &[&str],
+        values: super::pair::Values<'_>,
+    ) {
+        let digest = digest(names, values) ^ purpose as u128;
         let held = self.held.entry(place.clone()).or_default();
         if held.digest == Some(digest) {
             return;
         }
         held.digest = Some(digest);
         let secret = format!("{}/{}", place.0, place.1);
-        held.newest = Some(examine(&secret, values));
+        held.newest = Some(examine(&secret, purpose, values));
     }
 
     /// Forgets Secrets that nobody refers to any more.

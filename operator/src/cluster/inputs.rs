@@ -270,7 +270,7 @@ impl Inputs {
             }
         }
         for (path, input) in &self.objects {
-            for (name, text) in &input.texts {
+            for (name, text) in input.texts.iter().filter(|(_, text)| !text.kept.is_empty()) {
                 let file: Arc<str> = place(path, name).into();
                 for good in &text.kept {
                     gathered.take(good, &file, true);

@@ -54,6 +54,8 @@ struct Object {
     /// Values as read, for those who need them at the start.
     values: BTreeMap<String, Bytes>,
     version: String,
+    /// Nothing differed when it was looked at last, and nothing changed since.
+    is_compared: bool,
     /// Keys that were written and not read back yet.
     unconfirmed: BTreeSet<String>,
     confirm_at: Option<Instant>,
@@ -78,11 +80,13 @@ impl Owned {
         let object = self.objects.entry(path.clone()).or_default();
         let keys = keys.into_iter().map(|(name, value)| (name, (xxh3_128(&value), value)));
         object.desired = Some(Desired::Keys(keys.collect()));
+        object.is_compared = false;
     }
 
     /// Says what one key should hold, `None` that it should not be; the others stay as they are wanted.
     pub fn want_key(&mut self, path: &ObjectPath, name: &str, value: Option<Bytes>) {
         let object = self.objects.entry(path.clone()).or_default();
+        object.is_compared = false;
         let desired = object.desired.get_or_insert_with(|| Desired::Keys(BTreeMap::new()));
         if let Desired::Absent = desired {
             *desired = Desired::Keys(BTreeMap::new());
@@ -137,6 +141,7 @@ impl Owned {
                     && let Some(hash) = actual.values_mut().next()
                 {
                     *hash = !*hash;
+                    object.is_compared = false;
                 }
             }
         }
@@ -195,6 +200,7 @@ impl Owned {
     pub fn done(&mut self, path: &ObjectPath, step: &Step, done: Done, now: Instant) {
         let Some(object) = self.objects.get_mut(path) else { return };
         object.is_busy = false;
+        object.is_compared = false;
         object.n_failures = 0;
         object.failure = None;
         match (step, done) {
@@ -343,7 +349,7 @@ impl Object {
         }
     }
 
-    fn step(&self, now: Instant, may_write: bool) -> Option<Step> {
+    fn step(&mut self, now: Instant, may_write: bool) -> Option<Step> {
         let exists = self.exists?;
         match &self.desired {
             Some(Desired::Absent) => return (exists && may_write).then_some(Step::Delete),
@@ -358,7 +364,7 @@ impl Object {
             ));
         }
         let Some(Desired::Keys(desired)) = &self.desired else { return None };
-        if !may_write {
+        if !may_write || self.is_compared {
             return None;
         }
         let mut changes: Vec<KeyChange> = desired
@@ -368,6 +374,7 @@ impl Object {
             .collect();
         let gone = actual.keys().filter(|name| !desired.contains_key(*name));
         changes.extend(gone.map(|name| KeyChange::Remove { name: KeyName::unchecked(name) }));
+        self.is_compared = changes.is_empty();
         (!changes.is_empty()).then_some(Step::Write(changes))
     }
 
@@ -391,6 +398,7 @@ impl Default for Object {
             actual: None,
             values: BTreeMap::new(),
             version: String::new(),
+            is_compared: false,
             unconfirmed: BTreeSet::new(),
             confirm_at: None,
             not_before: None,

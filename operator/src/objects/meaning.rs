@@ -1,6 +1,6 @@
 //! The seam between what was read and what it means: the conversions around `compile`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use jiff::Timestamp;
 use super::gathered::{Gathered, Taken};
 use super::listing::{Notice, Severity};
 use super::reading::object_name;
+use super::sorted::Sorted;
 use super::view::Record;
 use crate::certificates::authorities;
-use crate::certificates::pair::PAIR_VALUES;
-use crate::certificates::vault::Vault;
+use crate::certificates::pair::{PAIR_VALUES, Purpose};
+use crate::certificates::vault::{Place, Vault};
 
 /// Facts of a machine without a cluster.
 #[must_use]
@@ -29,8 +30,9 @@ pub fn facts(cluster: &str, nameservers: &[SocketAddr]) -> Facts {
 /// The objects with what is known of each.
 #[must_use]
 pub fn objects(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>) -> ObjectSet {
+    let mut records = Sorted::new(records);
     let stored = gathered.objects.iter().map(|(key, taken)| {
-        let record = records.get(key);
+        let record = records.take(&key);
         let stored = Stored {
             object: taken.object.clone(),
             uid: record.map_or_else(|| "".into(), |record| Arc::clone(&record.uid)),
@@ -44,15 +46,17 @@ pub fn objects(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>) -> Ob
 
 /// What Secret and ConfigMap documents are worth, as far as objects refer to them.
 pub fn material(objects: &ObjectSet, vault: &mut Vault, now: Timestamp) -> Material {
-    let References { secrets, config_maps } = references(objects);
-    for (namespace, name) in &secrets {
-        let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, namespace, name) else { continue };
-        vault.observe((namespace.clone(), name.clone()), &PAIR_VALUES, &|value| content.value(value));
+    let References { secrets, client_secrets, config_maps } = references(objects);
+    // What is for listeners and for back ends must do for listeners at least.
+    let clients = client_secrets.difference(&secrets).map(|place| (place, Purpose::Client));
+    let used: BTreeMap<&Place, Purpose> =
+        secrets.iter().map(|place| (place, Purpose::Server)).chain(clients).collect();
+    for (place, purpose) in &used {
+        let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, &place.0, &place.1) else { continue };
+        vault.observe((*place).clone(), *purpose, &PAIR_VALUES, &|value| content.value(value));
     }
-    vault.retain(|(namespace, name)| {
-        secrets.contains(&(namespace.clone(), name.clone()))
-            && objects.find(Kind::Secret, namespace, name).is_some()
-    });
+    vault
+        .retain(|place| used.contains_key(place) && objects.find(Kind::Secret, &place.0, &place.1).is_some());
     let authorities = config_maps.into_iter().filter_map(|(namespace, name)| {
         let Some(Spec::ConfigMap(content)) = objects.spec(Kind::ConfigMap, &namespace, &name) else {
             return None;
@@ -77,6 +81,12 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         notice(&warning.object, taken, warning.field.clone(), warning.message.clone())
     });
     let mut notices: Vec<_> = warnings.collect();
+    let gateways: HashSet<(&str, &str)> = gathered
+        .objects
+        .keys()
+        .filter(|key| key.kind == Kind::Gateway)
+        .map(|key| (&*key.namespace, &*key.name))
+        .collect();
     for (key, taken) in &gathered.objects {
         if let Spec::GatewayConfig(spec) = &taken.object.spec
             && !is_cluster
@@ -88,9 +98,9 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         let Spec::HttpRoute(route) = &taken.object.spec else { continue };
         for (index, parent) in route.parent_refs.iter().enumerate() {
             let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
-            let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
             let is_gateway = Kind::find(parent.group.as_str(), parent.kind.as_str()) == Some(Kind::Gateway);
-            if is_gateway && !gathered.objects.contains_key(&gateway) {
+            if is_gateway && !gateways.contains(&(namespace, parent.name.as_str())) {
+                let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
                 let message = format!("there is no {gateway}; write it, or correct the reference");
                 notices.push(notice(key, Some(taken), format!("spec.parentRefs[{index}]"), message));
             }

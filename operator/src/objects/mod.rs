@@ -6,5 +6,6 @@ pub mod ledger;
 pub mod listing;
 pub mod meaning;
 pub mod reading;
+pub mod sorted;
 pub mod statuses;
 pub mod view;

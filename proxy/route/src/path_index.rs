@@ -1,4 +1,4 @@
-//! Candidates of one hostname by path.
+//! Candidates of one hostname by path, in the order of [`crate::Rank`].
 
 use igw_crds::snapshot::PathMatch;
 use regex_automata::meta::Regex;
@@ -7,13 +7,17 @@ use crate::RequestView;
 use crate::condition::{Candidate, compile, is_whole, text};
 use crate::hash::ByteMap;
 
-/// Path index: exact paths by hash, patterns in order of rank, prefixes by hash of each prefix of the request.
+/// Path index: exact paths by hash, patterns in order of rank, prefixes by hash of each prefix of the request, gRPC
+/// methods by hash, what takes every path last.
 #[derive(Default)]
 pub(crate) struct PathIndex {
     exact: ByteMap<Vec<Candidate>>,
     regex: Vec<Pattern>,
+    /// Without the empty one.
     prefix: ByteMap<Vec<Candidate>>,
     longest_prefix: usize,
+    method: ByteMap<Vec<Candidate>>,
+    every: Vec<Candidate>,
 }
 
 struct Pattern {
@@ -33,15 +37,21 @@ impl PathIndex {
             }
             PathMatch::Prefix(prefix) => {
                 let prefix = prefix.trim_end_matches('/').as_bytes();
+                if prefix.is_empty() {
+                    self.every.push(candidate);
+                    return;
+                }
                 self.longest_prefix = self.longest_prefix.max(prefix.len());
                 self.prefix.entry(prefix).push(candidate);
             }
+            PathMatch::Method(method) => self.method.entry(method.as_bytes()).push(candidate),
         }
     }
 
     /// Puts every list in order of rank.
     pub(crate) fn sort(&mut self) {
-        for list in self.exact.values_mut().chain(self.prefix.values_mut()) {
+        let lists = self.exact.values_mut().chain(self.prefix.values_mut()).chain(self.method.values_mut());
+        for list in lists.chain([&mut self.every]) {
             list.sort_by_key(|candidate| candidate.rank);
         }
         self.regex.sort_by_key(|pattern| pattern.candidate.rank);
@@ -58,11 +68,23 @@ impl PathIndex {
                 return Some(&pattern.candidate);
             }
         }
-        if self.prefix.is_empty() {
-            return None;
+        if !self.prefix.is_empty() {
+            let found = prefixes(path, self.longest_prefix)
+                .find_map(|prefix| self.prefix.find(prefix).and_then(|list| first(list, request)));
+            if found.is_some() {
+                return found;
+            }
         }
-        prefixes(path, self.longest_prefix)
-            .find_map(|prefix| self.prefix.find(prefix).and_then(|list| first(list, request)))
+        if !self.method.is_empty() {
+            let found = method(path)
+                .and_then(|method| self.method.find(method))
+                .and_then(|list| first(list, request));
+            if found.is_some() {
+                return found;
+            }
+        }
+        // `OPTIONS *` is about no path.
+        if path.starts_with(b"/") { first(&self.every, request) } else { None }
     }
 
     /// Calls `each` with every candidate and what its path says about the request's, `None` if it holds.
@@ -78,11 +100,18 @@ impl PathIndex {
         }
         for (prefix, list) in self.prefix.iter() {
             let holds = prefixes(path, prefix.len()).any(|found| found == prefix);
-            let shown = if prefix.is_empty() { "/".to_owned() } else { text(prefix) };
-            let failure =
-                (!holds).then(|| format!("{shown} is not a prefix of path {} by whole segments", text(path)));
+            let failure = (!holds).then(|| {
+                format!("{} is not a prefix of path {} by whole segments", text(prefix), text(path))
+            });
             list.iter().for_each(|candidate| each(candidate, failure.clone()));
         }
+        for (wanted, list) in self.method.iter() {
+            let failure = (method(path) != Some(wanted))
+                .then(|| format!("path {} is not /<service>/{}", text(path), text(wanted)));
+            list.iter().for_each(|candidate| each(candidate, failure.clone()));
+        }
+        let failure = (!path.starts_with(b"/")).then(|| format!("{} is no path", text(path)));
+        self.every.iter().for_each(|candidate| each(candidate, failure.clone()));
     }
 }
 
@@ -96,6 +125,13 @@ impl Pattern {
 
 fn first<'c>(list: &'c [Candidate], request: &impl RequestView) -> Option<&'c Candidate> {
     list.iter().find(|candidate| candidate.holds(request))
+}
+
+/// The method of a gRPC path, `/<service>/<method>`.
+fn method(path: &[u8]) -> Option<&[u8]> {
+    let mut parts = path.strip_prefix(b"/")?.split(|byte| *byte == b'/');
+    let (service, method) = (parts.next()?, parts.next()?);
+    (!service.is_empty() && parts.next().is_none()).then_some(method)
 }
 
 /// Prefixes of `path` by whole segments, longest first, no longer than `longest`; the last one is empty.

@@ -5,7 +5,7 @@ use igw_crds::snapshot::{Match, PathMatch};
 /// Place of a match; the smallest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// Exact before regular expression before prefix.
+    /// Exact before regular expression before prefix before method of any service before every path.
     path_kind: PathKind,
     /// The longer path first.
     path: Longest,
@@ -28,6 +28,8 @@ enum PathKind {
     Exact,
     Regex,
     Prefix,
+    Method,
+    Every,
 }
 
 /// A number of which the larger comes first.
@@ -43,7 +45,9 @@ impl Rank {
         let (path_kind, path) = match &one.path {
             PathMatch::Exact(path) => (PathKind::Exact, path),
             PathMatch::Regex(pattern) => (PathKind::Regex, pattern),
+            PathMatch::Prefix(prefix) if prefix == "/" => (PathKind::Every, prefix),
             PathMatch::Prefix(prefix) => (PathKind::Prefix, prefix),
+            PathMatch::Method(method) => (PathKind::Method, method),
         };
         Self {
             path_kind,
@@ -61,7 +65,7 @@ impl Rank {
     #[must_use]
     pub fn loses_by(&self, winner: &Rank) -> &'static str {
         if self.path_kind != winner.path_kind {
-            "exact paths come before regular expressions, those before prefixes"
+            "exact paths come before regular expressions, those before prefixes, the longer first, those before `/`"
         } else if self.path != winner.path {
             "a longer path comes first"
         } else if self.method != winner.method {

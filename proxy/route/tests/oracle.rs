@@ -68,6 +68,10 @@ fn path_holds(path: &PathMatch, request: &str) -> bool {
         }
         // The generator knows one pattern.
         PathMatch::Regex(_) => request.starts_with("/a"),
+        PathMatch::Method(method) => {
+            let parts: Vec<&str> = request.split('/').collect();
+            matches!(parts[..], ["", service, last] if !service.is_empty() && last == method)
+        }
     }
 }
 
@@ -112,7 +116,9 @@ fn scan(snapshot: &Snapshot, request: &Request) -> Option<(u32, usize, usize)> {
                     let (kind, length) = match &one.path {
                         PathMatch::Exact(path) => (0, path.len()),
                         PathMatch::Regex(path) => (1, path.len()),
+                        PathMatch::Prefix(path) if path == "/" => (4, 0),
                         PathMatch::Prefix(path) => (2, path.trim_end_matches('/').len()),
+                        PathMatch::Method(method) => (3, method.len()),
                     };
                     let rank = (
                         specificity(binding.ranks.as_deref()),
@@ -143,6 +149,7 @@ fn matches() -> impl Strategy<Value = Match> {
         PathMatch::Exact("/a".into()),
         PathMatch::Exact("/a/b".into()),
         PathMatch::Regex("/a.*".into()),
+        PathMatch::Method("b".into()),
     ]);
     let method = prop::sample::select(vec![None, None, Some("GET".to_owned()), Some("POST".to_owned())]);
     (path, method, any::<bool>(), any::<bool>()).prop_map(|(path, method, header, query)| {
@@ -193,6 +200,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             name: "g".into(),
             addresses: Vec::new(),
             node_addresses: Default::default(),
+            client_certificate: None,
             settings: Settings::default(),
             listeners: listeners.collect(),
         });

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use igw_crds::snapshot::{ActiveCheck, Probe};
+use igw_crds::snapshot::{ActiveCheck, BackendProtocol, Probe};
 use igw_h1::{Limits, Parsed, RequestKind, ResponseHead};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 use tracing::info;
 
 use crate::clock;
 use crate::metrics::checks::CheckCounts;
-use crate::upstream::backend::Backend;
+use crate::upstream::backend::{Backend, EndpointSet, Security};
 use crate::upstream::endpoint::{Address, Endpoint, Health};
 use crate::worker::random::Random;
 
@@ -26,7 +27,23 @@ pub(crate) struct Checks {
 
 struct Running {
     check: ActiveCheck,
+    way: CheckWay,
     task: JoinHandle<()>,
+}
+
+/// How checks reach the endpoints of a back end.
+#[derive(Clone, PartialEq)]
+struct CheckWay {
+    protocol: BackendProtocol,
+    tls: Security,
+}
+
+// === impl CheckWay ===
+
+impl CheckWay {
+    fn of(set: &EndpointSet) -> Self {
+        Self { protocol: set.protocol, tls: set.tls.clone() }
+    }
 }
 
 // === impl Checks ===
@@ -36,9 +53,11 @@ impl Checks {
     pub(crate) fn follow(&mut self, backend: &Arc<Backend>) {
         let set = backend.current();
         let check = backend.policy().active;
+        let way = CheckWay::of(&set);
         self.running.retain(|(id, endpoint), running| {
             let stays = *id != backend.id
                 || (Some(&running.check) == check.as_ref()
+                    && running.way == way
                     && set.all.iter().any(|known| known.id == *endpoint));
             if !stays {
                 running.task.abort();
@@ -48,9 +67,9 @@ impl Checks {
         let Some(check) = check else { return };
         for endpoint in &set.all {
             self.running.entry((backend.id, endpoint.id)).or_insert_with(|| {
-                let run =
-                    run(Arc::clone(backend), Arc::clone(endpoint), check.clone(), Arc::clone(&self.counts));
-                Running { check: check.clone(), task: tokio::task::spawn_local(run) }
+                let counts = Arc::clone(&self.counts);
+                let run = run(Arc::clone(backend), Arc::clone(endpoint), check.clone(), way.clone(), counts);
+                Running { check: check.clone(), way: way.clone(), task: tokio::task::spawn_local(run) }
             });
         }
     }
@@ -68,7 +87,13 @@ impl Checks {
 }
 
 /// Checks one endpoint until aborted.
-async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck, counts: Arc<CheckCounts>) {
+async fn run(
+    backend: Arc<Backend>,
+    endpoint: Arc<Endpoint>,
+    check: ActiveCheck,
+    way: CheckWay,
+    counts: Arc<CheckCounts>,
+) {
     let interval = Duration::from_millis(check.interval_ms.max(INTERVAL_MIN_MS));
     let limit = Duration::from_millis(check.timeout_ms.max(1));
     let random = Random::new(endpoint.id ^ u64::from(std::process::id()).rotate_left(32));
@@ -80,7 +105,7 @@ async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck,
     loop {
         let started = clock::now();
         let is_good =
-            tokio::time::timeout(limit, probe(&endpoint.address, &check.probe)).await.unwrap_or(false);
+            tokio::time::timeout(limit, probe(&endpoint.address, &check.probe, &way)).await.unwrap_or(false);
         counts.count(&backend.key, is_good);
         if is_good {
             (n_good, n_bad) = (n_good.saturating_add(1), 0);
@@ -107,47 +132,129 @@ async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck,
     }
 }
 
-async fn probe(address: &Address, probe: &Probe) -> bool {
+/// A check speaks as requests do. One that only connects does not shake hands.
+async fn probe(address: &Address, probe: &Probe, way: &CheckWay) -> bool {
+    let Probe::Http { method, .. } = probe else {
+        return match address {
+            Address::Tcp(to) => TcpStream::connect(to).await.is_ok(),
+            Address::Unix(path) => UnixStream::connect(path).await.is_ok(),
+        };
+    };
+    let asked =
+        Asked { probe, address, kind: if method == "HEAD" { RequestKind::Head } else { RequestKind::Other } };
     match address {
         Address::Tcp(to) => match TcpStream::connect(to).await {
-            Ok(stream) => converse(stream, address, probe).await,
+            Ok(stream) => secure(stream, &asked, way).await,
             Err(_) => false,
         },
         Address::Unix(path) => match UnixStream::connect(path).await {
-            Ok(stream) => converse(stream, address, probe).await,
+            Ok(stream) => secure(stream, &asked, way).await,
             Err(_) => false,
         },
     }
 }
 
-async fn converse<S>(mut stream: S, address: &Address, probe: &Probe) -> bool
+async fn secure<S>(stream: S, asked: &Asked<'_>, way: &CheckWay) -> bool
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Probe::Http { method, path, hostname, expected } = probe else { return true };
-    let host = match (hostname.as_str(), address) {
-        ("", Address::Tcp(address)) => address.to_string(),
-        ("", Address::Unix(_)) => "localhost".to_owned(),
-        (hostname, _) => hostname.to_owned(),
+    match &way.tls {
+        Security::Impossible => false,
+        Security::Cleartext => speak(stream, asked, way).await,
+        Security::Tls(tls) => {
+            let (name, config) = tls.for_checks(way.protocol == BackendProtocol::Http2);
+            match TlsConnector::from(config).connect(name, stream).await {
+                Ok(stream) => speak(stream, asked, way).await,
+                Err(_) => false,
+            }
+        }
+    }
+}
+
+async fn speak<S>(stream: S, asked: &Asked<'_>, way: &CheckWay) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    match way.protocol {
+        BackendProtocol::Http1 => converse(stream, asked).await,
+        BackendProtocol::Http2 => converse_http2(stream, asked, way).await,
+    }
+}
+
+/// What a check asks.
+struct Asked<'a> {
+    probe: &'a Probe,
+    address: &'a Address,
+    kind: RequestKind,
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    fn host(&self) -> String {
+        match (self.probe, self.address) {
+            (Probe::Http { hostname, .. }, _) if !hostname.is_empty() => hostname.clone(),
+            (_, Address::Tcp(address)) => address.to_string(),
+            (_, Address::Unix(_)) => "localhost".to_owned(),
+        }
+    }
+
+    fn expects(&self, status: u16) -> bool {
+        match self.probe {
+            Probe::Http { expected, .. } => {
+                expected.iter().any(|(low, high)| (*low..=*high).contains(&status))
+            }
+            _ => true,
+        }
+    }
+}
+
+async fn converse_http2<S>(stream: S, asked: &Asked<'_>, way: &CheckWay) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Probe::Http { method, path, .. } = asked.probe else { return true };
+    let Ok((sender, connection)) = h2::client::handshake(stream).await else { return false };
+    let scheme = if matches!(way.tls, Security::Cleartext) { "http" } else { "https" };
+    let request = http::Request::builder()
+        .method(method.as_str())
+        .uri(format!("{scheme}://{}{path}", asked.host()))
+        .header("user-agent", "igw-health")
+        .body(());
+    let Ok(request) = request else { return false };
+    let asking = async {
+        let mut sender = sender.ready().await.ok()?;
+        let (answer, _) = sender.send_request(request, true).ok()?;
+        answer.await.ok()
     };
+    tokio::select! {
+        answer = asking => answer.is_some_and(|answer| asked.expects(answer.status().as_u16())),
+        // The connection ended before the answer.
+        _ = connection => false,
+    }
+}
+
+async fn converse<S>(mut stream: S, asked: &Asked<'_>) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Probe::Http { method, path, .. } = asked.probe else { return true };
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: igw-health\r\naccept: */*\r\nconnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: igw-health\r\naccept: */*\r\nconnection: close\r\n\r\n",
+        asked.host()
     );
     if stream.write_all(request.as_bytes()).await.is_err() {
         return false;
     }
-    let kind = if method == "HEAD" { RequestKind::Head } else { RequestKind::Other };
     let mut head = ResponseHead::new();
     let mut bytes = Vec::with_capacity(1_024);
     loop {
-        match head.parse(&bytes, &Limits::default(), kind) {
+        match head.parse(&bytes, &Limits::default(), asked.kind) {
             Ok(Parsed::Complete { len }) if (100..200).contains(&head.status) && head.status != 101 => {
                 bytes.drain(..len);
                 continue;
             }
-            Ok(Parsed::Complete { .. }) => {
-                return expected.iter().any(|(low, high)| (*low..=*high).contains(&head.status));
-            }
+            Ok(Parsed::Complete { .. }) => return asked.expects(head.status),
             Ok(Parsed::Partial) => {}
             Err(_) => return false,
         }

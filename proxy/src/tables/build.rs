@@ -8,12 +8,14 @@ use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Snapshot};
 use igw_route::PortRoutes;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
 use crate::tls::config::Configs;
 use crate::tls::keys::Keys;
 use crate::upstream::backend::Backend;
+use crate::upstream::secure::ClientIdentity;
 
 /// What outlives any snapshot: numbers of ports, back ends with their endpoints, counters.
 pub(crate) struct Lasting {
@@ -27,6 +29,8 @@ pub(crate) struct Lasting {
     ejections: mpsc::UnboundedSender<Arc<Backend>>,
     pub(crate) keys: Keys,
     tls: Configs,
+    /// What gateways show to endpoints, by fingerprint of the certificate.
+    identities: HashMap<String, Arc<ClientIdentity>>,
 }
 
 // === impl Lasting ===
@@ -47,6 +51,7 @@ impl Lasting {
             ejections,
             keys: Keys::default(),
             tls: Configs::default(),
+            identities: HashMap::new(),
         }
     }
 
@@ -58,6 +63,7 @@ impl Lasting {
         let mut taken: HashSet<SocketAddr> = HashSet::new();
         let mut binds = Vec::new();
         let mut faults = BTreeMap::new();
+        let mut used_identities = HashMap::new();
         self.tls.begin();
         let mut ports: Vec<Option<Arc<PortTables>>> = Vec::new();
         for (index, gateway) in snapshot.gateways.iter().enumerate() {
@@ -69,6 +75,7 @@ impl Lasting {
             for (position, listener) in gateway.listeners.iter().enumerate() {
                 by_port.entry(listener.port).or_default().push(position);
             }
+            let client_identity = self.client_identity(gateway, &mut used_identities);
             for (number, positions) in by_port {
                 let port = self.port(&name, number);
                 let routes = PortRoutes::build(snapshot, index, &positions);
@@ -85,6 +92,7 @@ impl Lasting {
                 let tls = self.tls(&name, gateway, &positions, &mut faults);
                 let tables = PortTables {
                     tls,
+                    client_identity: client_identity.clone(),
                     gateway: Arc::clone(&name),
                     settings: Arc::clone(&settings),
                     number,
@@ -106,6 +114,7 @@ impl Lasting {
             }
         }
         self.tls.end();
+        self.identities = used_identities;
         self.keys.retain(snapshot);
         let certificates: BTreeMap<&str, &snapshot::Certificate> = snapshot
             .certificates()
@@ -145,6 +154,27 @@ impl Lasting {
             }
         }
         is_tls.then_some(configs)
+    }
+
+    /// What a gateway shows to endpoints that ask. The same certificate keeps its connections.
+    fn client_identity(
+        &mut self,
+        gateway: &snapshot::Gateway,
+        used: &mut HashMap<String, Arc<ClientIdentity>>,
+    ) -> Option<Arc<ClientIdentity>> {
+        let certificate = gateway.client_certificate.as_deref()?;
+        let identity = match self.identities.get(&certificate.fingerprint) {
+            Some(identity) => Arc::clone(identity),
+            None => match self.keys.certified(certificate) {
+                Ok(key) => Arc::new(ClientIdentity::new(key)),
+                Err(fault) => {
+                    warn!(gateway = gateway.name, fault, "no certificate to show to back ends");
+                    return None;
+                }
+            },
+        };
+        used.insert(certificate.fingerprint.clone(), Arc::clone(&identity));
+        Some(identity)
     }
 
     fn port(&mut self, gateway: &str, number: u16) -> usize {
@@ -222,11 +252,12 @@ fn rules(snapshot: &Snapshot, backends: &[Arc<Backend>]) -> Vec<Vec<Arc<RuleTabl
         .iter()
         .map(|route| {
             let name: Arc<str> = format!("{}/{}", route.namespace, route.name).into();
+            let speaks_http2 = route.kind == "GRPCRoute";
             route
                 .rules
                 .iter()
                 .enumerate()
-                .map(|(index, rule)| Arc::new(rule_tables(&name, index, rule, backends)))
+                .map(|(index, rule)| Arc::new(rule_tables(&name, index, rule, speaks_http2, backends)))
                 .collect()
         })
         .collect()
@@ -236,6 +267,7 @@ fn rule_tables(
     route: &Arc<str>,
     index: usize,
     rule: &snapshot::Rule,
+    speaks_http2: bool,
     backends: &[Arc<Backend>],
 ) -> RuleTables {
     let action = match &rule.action {
@@ -267,11 +299,12 @@ fn rule_tables(
             .iter()
             .map(|one| match &one.path {
                 PathMatch::Prefix(prefix) => Some(prefix.clone()),
-                PathMatch::Exact(_) | PathMatch::Regex(_) => None,
+                PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Method(_) => None,
             })
             .collect(),
         filters: Filters::new(&rule.filters),
         action,
+        speaks_http2,
         request_timeout_ms: rule.request_timeout_ms,
         backend_timeout_ms: rule.backend_timeout_ms,
     }
@@ -285,6 +318,7 @@ fn missing_rule() -> RuleTables {
         prefixes: Vec::new(),
         filters: Filters::default(),
         action: ActionTables::Respond { status: 500, cause: "backend_invalid".into() },
+        speaks_http2: false,
         request_timeout_ms: 0,
         backend_timeout_ms: None,
     }

@@ -17,6 +17,7 @@ pub(crate) use build::Lasting;
 
 use crate::metrics::series::Series;
 use crate::upstream::backend::Backend;
+use crate::upstream::secure::ClientIdentity;
 
 /// The tables of one generation.
 #[derive(Default)]
@@ -57,6 +58,8 @@ pub(crate) struct PortTables {
     pub(crate) listeners: Vec<Arc<str>>,
     /// TLS that listeners end, by listener index; nothing on a port without TLS.
     pub(crate) tls: Option<Vec<Option<Arc<ServerConfig>>>>,
+    /// What the gateway shows to endpoints that ask for a certificate.
+    pub(crate) client_identity: Option<Arc<ClientIdentity>>,
     /// Requests without a route, by listener index; the last counts those without a listener.
     pub(crate) unrouted: Vec<Arc<Series>>,
 }
@@ -79,6 +82,8 @@ pub(crate) struct RuleTables {
     pub(crate) prefixes: Vec<Option<String>>,
     pub(crate) filters: Filters,
     pub(crate) action: ActionTables,
+    /// Its calls need HTTP/2 all the way.
+    pub(crate) speaks_http2: bool,
     pub(crate) request_timeout_ms: u64,
     /// `None`: the gateway's.
     pub(crate) backend_timeout_ms: Option<u64>,

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use igw_crds::snapshot::{self, Balance, PassiveCheck};
+use igw_crds::snapshot::{self, BackendProtocol, Balance, PassiveCheck};
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use super::endpoint::{Address, Administrative, Endpoint, Health, State};
+use super::secure::BackendTls;
 use crate::clock;
 
 /// A back end.
@@ -41,6 +43,17 @@ pub(crate) struct EndpointSet {
     pub(crate) balance: Balance,
     pub(crate) passive: Option<PassiveCheck>,
     pub(crate) connections: snapshot::Connections,
+    pub(crate) protocol: BackendProtocol,
+    pub(crate) tls: Security,
+}
+
+/// TLS to endpoints.
+#[derive(Clone)]
+pub(crate) enum Security {
+    Cleartext,
+    Tls(Arc<BackendTls>),
+    /// The policy asks for what cannot be had: no connection is made, and none without TLS.
+    Impossible,
 }
 
 /// One endpoint that a source asks for.
@@ -53,6 +66,7 @@ pub(crate) struct Wanted {
 
 struct Members {
     policy: snapshot::Backend,
+    tls: Security,
     /// What each source of the policy names now.
     sources: Vec<Vec<Wanted>>,
     endpoints: BTreeMap<Address, Arc<Endpoint>>,
@@ -69,6 +83,7 @@ impl Backend {
         n_workers: usize,
         ejections: mpsc::UnboundedSender<Arc<Backend>>,
     ) -> Self {
+        let tls = Security::new(&policy);
         let empty = EndpointSet {
             generation: 0,
             ready: Vec::new(),
@@ -78,6 +93,8 @@ impl Backend {
             balance: policy.balance,
             passive: None,
             connections: policy.connections.clone(),
+            protocol: policy.protocol,
+            tls: tls.clone(),
         };
         let sources = vec![Vec::new(); policy.sources.len()];
         Self {
@@ -86,7 +103,13 @@ impl Backend {
             n_workers,
             generation: AtomicU64::new(0),
             current: ArcSwap::from_pointee(empty),
-            members: Mutex::new(Members { policy, sources, endpoints: BTreeMap::new(), order: Vec::new() }),
+            members: Mutex::new(Members {
+                policy,
+                tls,
+                sources,
+                endpoints: BTreeMap::new(),
+                order: Vec::new(),
+            }),
             ejections,
         }
     }
@@ -109,6 +132,9 @@ impl Backend {
     pub(crate) fn set_policy(&self, policy: snapshot::Backend) {
         let mut members = self.members();
         members.sources.resize(policy.sources.len(), Vec::new());
+        if members.policy.tls != policy.tls {
+            members.tls = Security::new(&policy);
+        }
         members.policy = policy;
         self.rebuild(&mut members);
     }
@@ -230,6 +256,8 @@ impl Backend {
             balance: members.policy.balance,
             passive: members.policy.passive.clone(),
             connections: members.policy.connections.clone(),
+            protocol: members.policy.protocol,
+            tls: members.tls.clone(),
         };
         self.current.store(Arc::new(set));
         self.generation.store(generation, Ordering::Release);
@@ -238,6 +266,34 @@ impl Backend {
     fn members(&self) -> std::sync::MutexGuard<'_, Members> {
         // Every change leaves the members whole, so a panic of another thread took nothing with it.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Security ===
+
+impl PartialEq for Security {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cleartext, Self::Cleartext) | (Self::Impossible, Self::Impossible) => true,
+            (Self::Tls(a), Self::Tls(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Security {
+    fn new(policy: &snapshot::Backend) -> Self {
+        match policy.tls.as_deref().map(BackendTls::new) {
+            None => Self::Cleartext,
+            Some(Ok(tls)) => Self::Tls(Arc::new(tls)),
+            Some(Err(fault)) => {
+                warn!(
+                    backend = policy.key,
+                    fault, "no TLS to the back end; its requests are answered with 502"
+                );
+                Self::Impossible
+            }
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use igw_crds::snapshot::Balance;
 
 use super::backend::{Backend, EndpointSet};
 use super::endpoint::Endpoint;
+use super::secure::{ClientConfigs, Identity};
+use super::shared_link::SharedLink;
 use crate::worker::random::Random;
 use crate::worker::stream::Stream;
 use crate::worker::timer::Tick;
@@ -26,6 +28,10 @@ pub(crate) struct LocalBackend {
     n_waiting: Cell<u32>,
     /// Tokens of the retry budget, in hundredths.
     retry_tokens: Cell<u32>,
+    /// TLS to the endpoints.
+    pub(crate) client_configs: RefCell<ClientConfigs>,
+    /// When a handshake that failed was told last.
+    told: Cell<Option<Tick>>,
 }
 
 /// A set with the state of this worker's choice.
@@ -56,11 +62,22 @@ struct Pool {
     endpoint: u64,
     n_open: u32,
     idle: Vec<Idle>,
+    /// Connections that take several requests at a time.
+    shared: Vec<Rc<SharedLink>>,
 }
 
 struct Idle {
     stream: Stream,
+    identity: Identity,
     since: Tick,
+}
+
+/// The way to an endpoint while a request uses it.
+pub(crate) enum Leased {
+    /// A connection of its own.
+    Own(Lease),
+    /// A stream of a connection that others use too.
+    Shared(SharedLease),
 }
 
 /// A connection to an endpoint while a request uses it. Dropping it closes the connection.
@@ -68,7 +85,18 @@ pub(crate) struct Lease {
     pub(crate) stream: Stream,
     /// It served a request before.
     pub(crate) reused: bool,
+    identity: Identity,
     ticket: Ticket,
+}
+
+/// A place on a connection that others use too; dropping it leaves the connection as it is.
+pub(crate) struct SharedLease {
+    pub(crate) link: Rc<SharedLink>,
+    /// It served a request before.
+    pub(crate) reused: bool,
+    /// Counts as the last use of the connection.
+    begun: Tick,
+    _ticket: Ticket,
 }
 
 /// The right to one connection; counted until dropped.
@@ -92,6 +120,8 @@ impl LocalBackend {
             waiters: RefCell::new(VecDeque::new()),
             n_waiting: Cell::new(0),
             retry_tokens: Cell::new(RETRY_TOKENS_START),
+            client_configs: RefCell::default(),
+            told: Cell::new(None),
         }
     }
 
@@ -138,10 +168,47 @@ impl LocalBackend {
         fallback.map(|index| Picked { set, index }).ok_or(PickError::Saturated)
     }
 
+    /// A place on a connection that is shared, if one has room.
+    pub(crate) fn share(
+        self: &Rc<Self>,
+        picked: &Picked,
+        identity: Identity,
+        now: Tick,
+    ) -> Option<SharedLease> {
+        let link = {
+            let pools = self.pools.borrow();
+            let pool = pools.get(picked.endpoint().slot)?;
+            if pool.endpoint != picked.endpoint().id {
+                return None;
+            }
+            pool.shared.iter().find(|link| link.takes(identity)).map(Rc::clone)?
+        };
+        Some(SharedLease::new(link, true, self.ticket(picked.clone()), now))
+    }
+
+    /// Keeps a new connection for others too.
+    pub(crate) fn keep_shared(&self, picked: &Picked, link: &Rc<SharedLink>, now: Tick) {
+        let idle_ms = picked.set().connections.idle_ms;
+        self.with_pool(picked, |pool| {
+            pool.shared.retain(|link| !link.is_idle(now, idle_ms));
+            pool.shared.push(Rc::clone(link));
+        });
+    }
+
+    /// Whether it is time to tell of a handshake that failed: not more than once in a while.
+    pub(crate) fn may_tell(&self, now: Tick) -> bool {
+        let is_due = self.told.get().is_none_or(|told| now.since(told).as_millis() > TOLD_MS);
+        if is_due {
+            self.told.set(Some(now));
+        }
+        is_due
+    }
+
     /// Takes the idle connection used last, if one still looks alive.
     pub(crate) fn checkout(
         self: &Rc<Self>,
         picked: &Picked,
+        identity: Identity,
         now: Tick,
         max_idle_ms: u64,
         cx: &mut Context<'_>,
@@ -151,14 +218,15 @@ impl LocalBackend {
         if pool.endpoint != picked.endpoint().id {
             return None;
         }
-        while let Some(idle) = pool.idle.pop() {
+        while let Some(index) = pool.idle.iter().rposition(|idle| idle.identity == identity) {
+            let idle = pool.idle.remove(index);
             let idle_ms = now.since(idle.since).as_millis();
             if idle_ms > u128::from(max_idle_ms) || idle.stream.has_news(cx) {
                 continue;
             }
             drop(pools);
             let ticket = self.ticket(picked.clone());
-            return Some(Lease { stream: idle.stream, reused: true, ticket });
+            return Some(Lease { stream: idle.stream, reused: true, identity, ticket });
         }
         None
     }
@@ -177,6 +245,8 @@ impl LocalBackend {
         for pool in self.pools.borrow_mut().iter_mut() {
             let known = set.shared.all.iter().any(|endpoint| endpoint.id == pool.endpoint);
             pool.idle.retain(|idle| known && now.since(idle.since).as_millis() <= idle_ms);
+            // Requests under way keep the connection that they are on.
+            pool.shared.retain(|link| known && !link.is_idle(now, set.shared.connections.idle_ms));
         }
     }
 
@@ -353,13 +423,13 @@ impl Picked {
 // === impl Lease ===
 
 impl Lease {
-    pub(crate) fn new(stream: Stream, ticket: Ticket) -> Self {
-        Self { stream, reused: false, ticket }
+    pub(crate) fn new(stream: Stream, identity: Identity, ticket: Ticket) -> Self {
+        Self { stream, reused: false, identity, ticket }
     }
 
     /// Gives a healthy, silent connection back to the pool.
     pub(crate) fn release(self, now: Tick) {
-        let Lease { stream, ticket, .. } = self;
+        let Lease { stream, ticket, identity, .. } = self;
         let local = Rc::clone(&ticket.local);
         let picked = ticket.picked.clone();
         drop(ticket);
@@ -369,10 +439,37 @@ impl Lease {
         if known {
             local.with_pool(&picked, |pool| {
                 if pool.idle.len() < IDLE_PER_ENDPOINT {
-                    pool.idle.push(Idle { stream, since: now });
+                    pool.idle.push(Idle { stream, identity, since: now });
                 }
             });
         }
+    }
+}
+
+// === impl Leased ===
+
+impl Leased {
+    /// The connection served a request before.
+    pub(crate) fn was_reused(&self) -> bool {
+        match self {
+            Self::Own(lease) => lease.reused,
+            Self::Shared(lease) => lease.reused,
+        }
+    }
+}
+
+// === impl SharedLease ===
+
+impl SharedLease {
+    pub(crate) fn new(link: Rc<SharedLink>, reused: bool, ticket: Ticket, now: Tick) -> Self {
+        link.begin();
+        Self { link, reused, begun: now, _ticket: ticket }
+    }
+}
+
+impl Drop for SharedLease {
+    fn drop(&mut self) {
+        self.link.end(self.begun);
     }
 }
 
@@ -393,6 +490,8 @@ impl Drop for Ticket {
 
 /// Idle connections one worker keeps to one endpoint.
 const IDLE_PER_ENDPOINT: usize = 1_024;
+/// Time between two warnings of handshakes that failed, in milliseconds.
+const TOLD_MS: u128 = 10_000;
 /// Share of requests that may be retried, in percent.
 const RETRY_PERCENT: u32 = 20;
 const RETRY_TOKENS_START: u32 = 1_000;

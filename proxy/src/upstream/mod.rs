@@ -3,4 +3,6 @@
 pub(crate) mod backend;
 pub(crate) mod endpoint;
 pub(crate) mod local;
+pub(crate) mod secure;
+pub(crate) mod shared_link;
 pub(crate) mod template_states;

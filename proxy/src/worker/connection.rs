@@ -18,6 +18,9 @@ use super::decide::{decide, refuse};
 use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
 use super::forward::{Downstream, End, Forwarded, forward};
 use super::h2::{PREFACE, serve_http2};
+use super::message::http1_client::Http1Client;
+use super::message::http2_server::Http2Server;
+use super::message::pump::Pump;
 use super::request::{Answer, Outcome, Request};
 use super::response_head::write_answer;
 use super::scratch::{OutBuffer, write_or_keep};
@@ -25,7 +28,7 @@ use super::secure::secure;
 use super::stream::poll_read_some;
 use super::timer::Timer;
 use super::tunnel::tunnel;
-use crate::upstream::local::Lease;
+use crate::upstream::local::{Leased, SharedLease};
 
 /// What came of waiting for a head. A request is moved, not boxed: the path of a request does not allocate.
 #[allow(clippy::large_enum_variant)]
@@ -208,14 +211,40 @@ impl Downstream for Client {
         &mut self,
         worker: &Worker,
         request: &Request,
-        lease: &mut Lease,
+        leased: &mut Leased,
         limits: AttemptLimits,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress) {
+        let lease = match leased {
+            Leased::Own(lease) => lease,
+            Leased::Shared(lease) => {
+                // What two sides of HTTP/1 do not need is not carried by their connections.
+                return Box::pin(attempt_shared(worker, self, request, lease, limits, head_limits)).await;
+            }
+        };
         let mut exchange = Exchange::new(worker, self, &mut lease.stream, request, limits, head_limits);
         let outcome = poll_fn(|cx| exchange.poll(cx)).await;
         (outcome, exchange.close())
     }
+}
+
+/// Exchanges messages with an endpoint that speaks HTTP/2.
+async fn attempt_shared(
+    worker: &Worker,
+    client: &mut Client,
+    request: &Request,
+    lease: &SharedLease,
+    limits: AttemptLimits,
+    head_limits: &Limits,
+) -> (Result<(), Failure>, Progress) {
+    let Client { stream, unread, timer, .. } = client;
+    let server = Http2Server::new(worker, lease, request);
+    let mut client = Http1Client::new(worker, stream, unread, request, head_limits);
+    let mut pump = Pump::new(worker, &mut client, server, request, timer, limits);
+    let outcome = poll_fn(|cx| pump.poll(cx)).await;
+    let (mut progress, _) = pump.close();
+    progress.client_reusable = client.close();
+    (outcome, progress)
 }
 
 /// Forwards or answers one request; true if the connection goes on.

@@ -54,6 +54,9 @@ pub(crate) fn decide(
     request.keep_alive = head.keep_alive;
     request.body = head.body;
     request.upgrade = head.upgrade.is_some();
+    // Nobody speaks gRPC over HTTP/1.
+    request.is_grpc = client.is_http2
+        && head.field(buf, "content-type").next().is_some_and(|value| value.starts_with(b"application/grpc"));
     let tables = Rc::clone(&request.tables);
     let Some(port_tables) = tables.shared.ports.get(port).and_then(Option::as_deref) else {
         request.keep_alive = false;
@@ -260,6 +263,7 @@ fn blank(worker: &Worker, port: usize) -> Request {
         keep_alive: true,
         body: Body::None,
         upgrade: false,
+        is_grpc: false,
         outcome: Outcome::Answer(Answer::new(400, "bad_request")),
         head: Vec::new(),
         is_complete: false,

@@ -1,24 +1,20 @@
 //! A request on its way: choice of an endpoint, connection, attempts, and the error answer if all fail.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use igw_crds::snapshot::Settings;
 use igw_h1::Limits;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::Worker;
 use super::exchange::{AttemptLimits, Failure, Progress};
+use super::open::{ConnectFailure, Way, open};
 use super::request::{Answer, Request, RequestEnd};
-use super::stream::Stream;
 use super::timer::Timer;
 use crate::clock;
-use crate::upstream::endpoint::Address;
-use crate::upstream::local::{Lease, LocalBackend, PickError, Picked, Ticket};
+use crate::upstream::local::{Lease, Leased, LocalBackend, PickError, Picked};
 
 /// How forwarding ended.
 pub(crate) enum Forwarded {
@@ -41,16 +37,6 @@ pub(crate) struct End {
     pub(crate) connected_ms: Option<u64>,
 }
 
-/// Why no connection came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ConnectFailure {
-    Refused,
-    Timeout,
-    /// The machine has no port or descriptor left: the endpoint is not to blame.
-    Exhausted,
-    RequestTimeout,
-}
-
 /// The client's side of a request that is forwarded, whatever it speaks.
 pub(crate) trait Downstream {
     /// The clock of the request.
@@ -61,7 +47,7 @@ pub(crate) trait Downstream {
         &mut self,
         worker: &Worker,
         request: &Request,
-        lease: &mut Lease,
+        leased: &mut Leased,
         limits: AttemptLimits,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress);
@@ -92,11 +78,11 @@ pub(crate) async fn forward<D: Downstream>(
                 }
             }
         };
-        let mut lease =
+        let mut leased =
             match lease(worker, client.timer(), request, local, &picked, settings, wants_fresh).await {
-                Ok(lease) => lease,
+                Ok(leased) => leased,
                 Err(failure) => {
-                    if failure != ConnectFailure::Exhausted && failure != ConnectFailure::RequestTimeout {
+                    if failure.blames_endpoint() {
                         note_failure(worker, local, &picked);
                     }
                     let may_retry = failure != ConnectFailure::RequestTimeout
@@ -115,24 +101,23 @@ pub(crate) async fn forward<D: Downstream>(
         if request.log.is_some() {
             end.connected_ms = Some(elapsed_ms(request));
         }
-        let was_reused = lease.reused;
+        let was_reused = leased.was_reused();
         let limits = attempt_limits(request, settings);
-        let (outcome, progress) = client.attempt(worker, request, &mut lease, limits, head_limits).await;
+        let (outcome, progress) = client.attempt(worker, request, &mut leased, limits, head_limits).await;
         end.progress = progress;
         let failure = match outcome {
             Ok(()) => {
                 picked.endpoint().succeeded();
-                if end.progress.is_tunnel {
-                    return Forwarded::Tunnel(lease, end);
-                }
-                if end.progress.upstream_reusable {
-                    lease.release(worker.wheel.now());
+                match leased {
+                    Leased::Own(lease) if end.progress.is_tunnel => return Forwarded::Tunnel(lease, end),
+                    Leased::Own(lease) if end.progress.upstream_reusable => lease.release(worker.wheel.now()),
+                    Leased::Own(_) | Leased::Shared(_) => {}
                 }
                 return Forwarded::Answered(end);
             }
             Err(failure) => failure,
         };
-        drop(lease);
+        drop(leased);
         // A kept connection that its server closed says nothing about the server.
         let is_stale = was_reused && failure == Failure::NoAnswer;
         if !is_stale && failure.blames_endpoint() {
@@ -171,7 +156,7 @@ fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
     }
 }
 
-/// A connection to the endpoint: an idle one, or a new one.
+/// A way to the endpoint: an idle connection, a place on a shared one, or a new one.
 async fn lease(
     worker: &Rc<Worker>,
     timer: &Timer,
@@ -180,53 +165,29 @@ async fn lease(
     picked: &Picked,
     settings: &Settings,
     wants_fresh: bool,
-) -> Result<Lease, ConnectFailure> {
-    let max_idle_ms = match wants_fresh {
-        // A request that must not be sent twice takes a connection only while it is surely warm.
-        true => picked.set().connections.idle_ms.min(FRESH_IDLE_MS),
-        false => picked.set().connections.idle_ms,
-    };
+) -> Result<Leased, ConnectFailure> {
+    let way = Way::of(request, picked)?;
     let now = worker.wheel.now();
-    let kept = poll_fn(|cx| Poll::Ready(local.checkout(picked, now, max_idle_ms, cx))).await;
-    if let Some(lease) = kept {
-        return Ok(lease);
+    if way.may_share()
+        && let Some(lease) = local.share(picked, way.identity(), now)
+    {
+        return Ok(Leased::Shared(lease));
     }
-    let ticket: Ticket = local.ticket(picked.clone());
+    if way.may_own() {
+        let max_idle_ms = match wants_fresh {
+            // A request that must not be sent twice takes a connection only while it is surely warm.
+            true => picked.set().connections.idle_ms.min(FRESH_IDLE_MS),
+            false => picked.set().connections.idle_ms,
+        };
+        let identity = way.identity();
+        let kept = poll_fn(|cx| Poll::Ready(local.checkout(picked, identity, now, max_idle_ms, cx))).await;
+        if let Some(lease) = kept {
+            return Ok(Leased::Own(lease));
+        }
+    }
+    // Few requests open a connection: those that do not pay for them carry no room for it.
     let limit = Duration::from_millis(settings.connect_timeout_ms);
-    let own = worker.wheel.after(limit);
-    timer.set(super::timer::Tick::earlier(own, request.deadline));
-    let mut connecting = pin!(connect(&picked.endpoint().address));
-    let connected = poll_fn(|cx| {
-        if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
-            return Poll::Ready(Some(connected));
-        }
-        if timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
-    })
-    .await;
-    match connected {
-        Some(Ok(stream)) => Ok(Lease::new(stream, ticket)),
-        Some(Err(error)) => Err(match error.kind() {
-            io::ErrorKind::TimedOut => ConnectFailure::Timeout,
-            io::ErrorKind::AddrNotAvailable => ConnectFailure::Exhausted,
-            _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => ConnectFailure::Exhausted,
-            _ => ConnectFailure::Refused,
-        }),
-        None if request.deadline.is_some_and(|deadline| deadline <= worker.wheel.now()) => {
-            Err(ConnectFailure::RequestTimeout)
-        }
-        None => Err(ConnectFailure::Timeout),
-    }
-}
-
-async fn connect(address: &Address) -> io::Result<Stream> {
-    match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
-        }
-        Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-    }
+    Box::pin(open(worker, timer, request, local, picked, &way, limit)).await
 }
 
 /// Waits in the queue of the back end; `None` if the queue is full or the wait too long.
@@ -264,6 +225,7 @@ fn connect_answer(failure: ConnectFailure) -> Answer {
         ConnectFailure::Refused => Answer::new(502, "connect_refused"),
         ConnectFailure::Timeout => Answer::new(504, "connect_timeout"),
         ConnectFailure::Exhausted => Answer::new(503, "no_connection"),
+        ConnectFailure::Insecure => Answer::new(502, "upstream_tls"),
         ConnectFailure::RequestTimeout => Answer::new(504, "request_timeout"),
     }
 }
@@ -329,5 +291,3 @@ impl Failure {
 const ATTEMPTS_MAX: u32 = 3;
 /// A connection idle for longer is not used for a request that must not be sent twice, in milliseconds.
 const FRESH_IDLE_MS: u64 = 5_000;
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;

@@ -8,6 +8,7 @@ mod forward;
 mod h2;
 mod header_list;
 mod message;
+mod open;
 pub(crate) mod random;
 mod request;
 mod request_head;

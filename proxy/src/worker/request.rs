@@ -29,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) body: Body,
     /// The client asked for another protocol.
     pub(crate) upgrade: bool,
+    /// A call of gRPC: the gateway's own answers have its form.
+    pub(crate) is_grpc: bool,
     pub(crate) outcome: Outcome,
     /// Head for the back end, with the body where all of it came with the head.
     pub(crate) head: Vec<u8>,

@@ -157,6 +157,24 @@ pub(crate) fn answer_body(out: &mut Vec<u8>, answer: &Answer) -> bool {
     has_body(answer)
 }
 
+/// The fields of an answer of the gateway itself to a call of gRPC: its status tells, and there is nothing else
+/// (gRPC over HTTP/2, Trailers-Only).
+pub(crate) fn grpc_fields(answer: &Answer, mut each: impl FnMut(&[u8], &[u8])) {
+    let (code, name) = match answer.status {
+        404 => ("12", "UNIMPLEMENTED"),
+        400 | 431 | 501 | 505 => ("13", "INTERNAL"),
+        401 => ("16", "UNAUTHENTICATED"),
+        403 => ("7", "PERMISSION_DENIED"),
+        408 | 504 => ("4", "DEADLINE_EXCEEDED"),
+        413 | 414 | 429 => ("8", "RESOURCE_EXHAUSTED"),
+        _ => ("14", "UNAVAILABLE"),
+    };
+    each(b"content-type", b"application/grpc");
+    each(b"grpc-status", code.as_bytes());
+    each(b"grpc-message", format!("{name}: {}", answer.cause.as_str()).as_bytes());
+    each(b"igw-cause", answer.cause.as_str().as_bytes());
+}
+
 fn has_body(answer: &Answer) -> bool {
     !matches!(answer.status, 100..=199 | 204 | 304)
 }
@@ -183,7 +201,8 @@ pub(crate) fn write_answer(
     }
 }
 
-fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+/// Appends a status line.
+pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
     let digits =
         [b'0' + (status / 100 % 10) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
@@ -198,7 +217,8 @@ fn content_length(out: &mut Vec<u8>, length: u64) {
     let _ = write!(out, "content-length: {length}\r\n");
 }
 
-fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+/// Appends what is said of the connection.
+pub(crate) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (keep_alive, version) {
         (false, _) => out.extend_from_slice(b"connection: close\r\n"),
         (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),

@@ -380,6 +380,7 @@ fn match_in_words(matched: &Match) -> String {
         PathMatch::Exact(path) => format!("path is {path}"),
         PathMatch::Prefix(prefix) => format!("path prefix {prefix}"),
         PathMatch::Regex(regex) => format!("path matches {regex}"),
+        PathMatch::Method(method) => format!("path is {method} of any service"),
     }];
     words.extend(matched.method.iter().map(|method| format!("method {method}")));
     let values = |what: &'static str, conditions: &[ValueMatch]| -> Vec<String> {

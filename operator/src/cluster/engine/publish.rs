@@ -29,6 +29,7 @@ use crate::objects::ledger::Entry;
 use crate::objects::listing::{Notice, Severity};
 use crate::objects::meaning::{notices_of, objects};
 use crate::objects::reading::object_name;
+use crate::objects::sorted::Sorted;
 use crate::objects::statuses::carry_times;
 use crate::objects::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
 
@@ -115,20 +116,21 @@ impl Engine {
     }
 
     fn keep_records(&mut self, wall: Timestamp) {
-        let mut records = BTreeMap::new();
+        let mut records = Vec::with_capacity(self.gathered.objects.len());
+        let mut before = Sorted::new(&self.records);
         for (key, taken) in &self.gathered.objects {
             let entry = self.ledger.observe(key, taken.content, wall);
             let record =
                 Record { uid: Arc::clone(&entry.uid), created: entry.created, generation: entry.generation };
-            let is_same = self.records.get(key) == Some(&record);
-            records.insert(key.clone(), record);
+            let is_same = before.take(&key) == Some(&record);
+            records.push((key.clone(), record));
             if !is_same {
                 // Numbers and text always encode.
                 let value = serde_json::to_value(entry).unwrap_or_default();
                 self.ledger_book.set(key, &Arc::new(value));
             }
         }
-        self.records = records;
+        self.records = records.into_iter().collect();
         if !self.gathered.uncertain {
             let records = &self.records;
             let exists = |kind, namespace: &str, name: &str| {
@@ -429,9 +431,11 @@ impl Engine {
         let proxies = self.reports.judge(judged);
         let Some(compiled) = &self.compiled else { return };
         let time = seconds(wall);
-        let mut told = BTreeMap::new();
-        for (key, status) in program(compiled, &proxies) {
-            let new = match self.told.remove(&key) {
+        let statuses = program(compiled, &proxies);
+        let mut told = Vec::with_capacity(statuses.len());
+        let mut before = Sorted::new(std::mem::take(&mut self.told));
+        for (key, status) in statuses {
+            let new = match before.take(&key) {
                 Some(before) if before.bare == status => before,
                 before => {
                     let mut json = serde_json::to_value(&*status).unwrap_or_default();
@@ -443,9 +447,9 @@ impl Engine {
                     Told { bare: status, json }
                 }
             };
-            told.insert(key, new);
+            told.push((key, new));
         }
-        self.told = told;
+        self.told = told.into_iter().collect();
         self.earlier.clear();
         if self.status_book.n_entries() != self.told.len() {
             let told = &self.told;
@@ -458,11 +462,12 @@ impl Engine {
 
     fn show(&mut self, proxies: &igw_compile::Proxies, _now: Instant) {
         let Some(compiled) = &self.compiled else { return };
-        let mut before = std::mem::take(&mut self.shown);
+        let mut before = Sorted::new(std::mem::take(&mut self.shown));
+        let (mut records, mut told) = (Sorted::new(&self.records), Sorted::new(&self.told));
         let shown = self.gathered.objects.iter().map(|(key, taken)| {
-            let record = self.records.get(key);
-            let status = self.told.get(key).map(|told| &told.json);
-            let shown = match before.remove(key) {
+            let record = records.take(&key);
+            let status = told.take(&key).map(|told| &told.json);
+            let shown = match before.take(key) {
                 Some(before) if before.is_same(&taken.object, record, status, &taken.source) => before,
                 _ => {
                     let (object, name) = (Arc::clone(&taken.object), object_name(key).into());

@@ -14,17 +14,18 @@ use igw_h1::{Limits, Parsed};
 
 use super::head::{self, Refusal};
 use super::{Http2Connection, tunnel};
-use crate::upstream::local::Lease;
+use crate::upstream::local::Leased;
 use crate::worker::Worker;
 use crate::worker::decide::{decide, refuse};
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
 use crate::worker::forward::{Downstream, End, Forwarded, forward};
 use crate::worker::message::http1_server::Http1Server;
 use crate::worker::message::http2_client::Http2Client;
+use crate::worker::message::http2_server::Http2Server;
 use crate::worker::message::pump::Pump;
 use crate::worker::message::{ClientSide as _, Piece, ServerSide as _, fields};
 use crate::worker::request::{Answer, Method, Outcome, Request};
-use crate::worker::response_head::{answer_body, answer_fields};
+use crate::worker::response_head::{answer_body, answer_fields, grpc_fields};
 use crate::worker::timer::Timer;
 
 /// The client's stream with its clock.
@@ -125,14 +126,19 @@ async fn handle(connection: &Http2Connection, stream: &mut Stream, request: Requ
 /// Sends an answer of the gateway; true if nobody was there to take it.
 fn answer(worker: &Worker, stream: &mut Stream, request: Request, given: &Answer, end: End) -> bool {
     let mut map = HeaderMap::new();
-    answer_fields(worker, &request, given, |name, value| fields::push(&mut map, name, value));
     let mut body = Vec::new();
-    let has_body = answer_body(&mut body, given);
+    let (status, has_body) = if request.is_grpc {
+        grpc_fields(given, |name, value| fields::push(&mut map, name, value));
+        (200, false)
+    } else {
+        answer_fields(worker, &request, given, |name, value| fields::push(&mut map, name, value));
+        (given.status, answer_body(&mut body, given))
+    };
     if has_body {
         map.insert(http::header::CONTENT_LENGTH, body.len().into());
     }
     let is_end = !has_body || request.method == Method::Head;
-    let mut given_up = stream.client.give(Piece::Head { status: given.status, fields: map, is_end }).is_err();
+    let mut given_up = stream.client.give(Piece::Head { status, fields: map, is_end }).is_err();
     let mut n_out = 0;
     if !is_end && !given_up {
         n_out = body.len() as u64;
@@ -162,10 +168,19 @@ impl Downstream for Stream {
         &mut self,
         worker: &Worker,
         request: &Request,
-        lease: &mut Lease,
+        leased: &mut Leased,
         limits: AttemptLimits,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress) {
+        let lease = match leased {
+            Leased::Own(lease) => lease,
+            Leased::Shared(lease) => {
+                let server = Http2Server::new(worker, lease, request);
+                let mut pump = Pump::new(worker, &mut self.client, server, request, &self.timer, limits);
+                let outcome = poll_fn(|cx| pump.poll(cx)).await;
+                return (outcome, pump.close().0);
+            }
+        };
         let server = Http1Server::new(worker, &mut lease.stream, request, head_limits);
         let mut pump = Pump::new(worker, &mut self.client, server, request, &self.timer, limits);
         let outcome = poll_fn(|cx| pump.poll(cx)).await;

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use igw_h1::{Body, ChunkEvent, ChunkedDecoder, Limits, Parsed, RequestKind, parse_trailers};
+use igw_h1::{Body, ChunkedDecoder, Limits, Parsed, RequestKind};
 use tokio::io::AsyncWrite as _;
 
-use super::{BodyPiece, Piece, ServerSide, fields};
+use super::{BodyPiece, Piece, ServerSide, chunks, fields};
 use crate::worker::Worker;
 use crate::worker::exchange::Failure;
 use crate::worker::request::{Method, Request};
@@ -134,41 +134,20 @@ impl<'a> Http1Server<'a> {
                 Ok((n_body, Some(Piece::Data { bytes: Bytes::copy_from_slice(&bytes[..n_body]), is_end })))
             }
             Download::Chunked(decoder) => {
-                let mut out = self.worker.scratch.output();
-                let mut n_taken = 0;
-                loop {
-                    let rest = bytes.get(n_taken..).unwrap_or_default();
-                    let decoded = decoder.decode(rest).map_err(|_| Failure::Protocol)?;
-                    n_taken += decoded.consumed;
-                    match decoded.event {
-                        ChunkEvent::NeedMore => break,
-                        ChunkEvent::Data { start, end } => {
-                            out.extend_from_slice(rest.get(start..end).unwrap_or_default());
-                        }
-                        ChunkEvent::Trailers { start, end } => {
-                            let section = rest.get(start..end).unwrap_or_default();
-                            self.keeps &= n_taken == bytes.len();
-                            self.download = match section.is_empty() {
-                                true => Download::Done,
-                                false => {
-                                    let mut trailers = self.worker.scratch.trailers();
-                                    trailers.clear();
-                                    parse_trailers(section, &mut trailers, self.limits)
-                                        .map_err(|_| Failure::Protocol)?;
-                                    Download::Trailers(fields::of_section(section, &trailers))
-                                }
-                            };
-                            break;
-                        }
-                    }
+                let taken =
+                    chunks::take(self.worker, decoder, bytes, self.limits).map_err(|()| Failure::Protocol)?;
+                if let Some(trailers) = taken.end {
+                    self.keeps &= taken.n_bytes == bytes.len();
+                    self.download =
+                        if trailers.is_empty() { Download::Done } else { Download::Trailers(trailers) };
                 }
                 let is_end = matches!(self.download, Download::Done);
-                let piece = match (out.is_empty(), is_end) {
+                let piece = match (taken.data.is_empty(), is_end) {
                     (true, true) => Some(Piece::End),
                     (true, false) => None,
-                    _ => Some(Piece::Data { bytes: Bytes::copy_from_slice(&out), is_end }),
+                    _ => Some(Piece::Data { bytes: taken.data, is_end }),
                 };
-                Ok((n_taken, piece))
+                Ok((taken.n_bytes, piece))
             }
             Download::UntilClose => {
                 Ok((bytes.len(), Some(Piece::Data { bytes: Bytes::copy_from_slice(bytes), is_end: false })))

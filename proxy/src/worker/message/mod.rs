@@ -1,9 +1,12 @@
 //! Exchanges of messages whose two sides do not speak the same protocol, or share a connection with others: heads,
 //! pieces of bodies and trailers, in memory of their own. Where both sides speak HTTP/1, [`super::exchange`] moves bytes.
 
+mod chunks;
 pub(crate) mod fields;
+pub(crate) mod http1_client;
 pub(crate) mod http1_server;
 pub(crate) mod http2_client;
+pub(crate) mod http2_server;
 pub(crate) mod pump;
 
 use std::task::{Context, Poll};

@@ -1,0 +1,106 @@
+//! Rules of GRPCRoutes: calls are requests of HTTP, `POST /<service>/<method>`.
+
+use igw_crds::objects::ObjectKey;
+use igw_crds::objects::grpc_route::{
+    GrpcBackendRef, GrpcFilterType, GrpcMethodMatch, GrpcRouteFilter, GrpcRouteMatch, GrpcRouteRule,
+};
+use igw_crds::objects::http_route::{HttpBackendRef, ValueMatchType};
+use igw_crds::snapshot::{Filter, Match, PathMatch, WeightedBackend};
+
+use crate::backends::Backends;
+use crate::filters::edit;
+use crate::rules::{RuleNode, Translated, check_regex, finish, header_matches};
+
+/// Translates a rule. One that is not served answers an error: its calls never fall to another rule.
+pub(crate) fn grpc_rule(route: &ObjectKey, rule: &GrpcRouteRule, backends: &mut Backends<'_>) -> RuleNode {
+    let mut unserved = None;
+    if rule.session_persistence.is_some() {
+        unserved = Some("`sessionPersistence` is not served by this version".to_owned());
+    }
+    let every = [GrpcRouteMatch::default()];
+    let wanted = if rule.matches.is_empty() { &every[..] } else { &rule.matches };
+    let mut matches = Vec::new();
+    for one in wanted {
+        let path = path(one.method.as_ref());
+        let headers = header_matches(&one.headers);
+        match (path, headers) {
+            (Ok(path), Ok(headers)) => {
+                matches.push(Match { path, method: None, headers, query: Vec::new() });
+            }
+            (path, headers) => {
+                unserved = path.as_ref().err().or(headers.as_ref().err()).cloned();
+                // What it would take is not given to other rules.
+                let path = path.unwrap_or_else(|_| PathMatch::Prefix("/".to_owned()));
+                matches.push(Match { path, method: None, headers: Vec::new(), query: Vec::new() });
+            }
+        }
+    }
+    let filters = filters(&rule.filters).unwrap_or_else(|message| {
+        unserved = Some(message);
+        Vec::new()
+    });
+    let mut bad_references = Vec::new();
+    let mut candidates = Vec::new();
+    for reference in &rule.backend_refs {
+        let filters = self::filters(&reference.filters).unwrap_or_else(|message| {
+            unserved = Some(message);
+            Vec::new()
+        });
+        let backend = backends.resolve(route, &as_http(reference));
+        candidates.push(WeightedBackend {
+            weight: reference.weight.as_u32(),
+            backend: backend.map_err(|bad| bad_references.push(bad)).ok(),
+            filters,
+        });
+    }
+    let name = rule.name.as_ref().map(|name| name.as_str().to_owned());
+    finish(Translated { name, matches, filters, candidates, unserved, bad_references, timeouts: None })
+}
+
+/// The path of the calls.
+fn path(method: Option<&GrpcMethodMatch>) -> Result<PathMatch, String> {
+    let Some(one) = method else { return Ok(PathMatch::Prefix("/".to_owned())) };
+    let present = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (service, method) = (present(&one.service), present(&one.method));
+    if one.r#type == ValueMatchType::RegularExpression {
+        let part = |part: Option<String>| part.unwrap_or_else(|| "[^/]+".to_owned());
+        let pattern = format!("/(?:{})/(?:{})", part(service), part(method));
+        check_regex(&pattern)?;
+        return Ok(PathMatch::Regex(pattern));
+    }
+    Ok(match (service, method) {
+        (Some(service), Some(method)) => PathMatch::Exact(format!("/{service}/{method}")),
+        (Some(service), None) => PathMatch::Prefix(format!("/{service}")),
+        (None, Some(method)) => PathMatch::Method(method),
+        (None, None) => PathMatch::Prefix("/".to_owned()),
+    })
+}
+
+/// Filters in order, or the one that is not served.
+fn filters(filters: &[GrpcRouteFilter]) -> Result<Vec<Filter>, String> {
+    let unserved = |name: &str| Err(format!("filter {name} is not served by this version"));
+    let one = |filter: &GrpcRouteFilter| match filter.r#type {
+        GrpcFilterType::RequestHeaderModifier => {
+            Ok(filter.request_header_modifier.as_ref().map(edit).map(Filter::RequestHeaders))
+        }
+        GrpcFilterType::ResponseHeaderModifier => {
+            Ok(filter.response_header_modifier.as_ref().map(edit).map(Filter::ResponseHeaders))
+        }
+        GrpcFilterType::RequestMirror => unserved("RequestMirror"),
+        GrpcFilterType::ExtensionRef => unserved("ExtensionRef"),
+    };
+    filters.iter().filter_map(|filter| one(filter).transpose()).collect()
+}
+
+/// References of both kinds of routes are judged alike.
+fn as_http(reference: &GrpcBackendRef) -> HttpBackendRef {
+    HttpBackendRef {
+        group: reference.group.clone(),
+        kind: reference.kind.clone(),
+        name: reference.name.clone(),
+        namespace: reference.namespace.clone(),
+        port: reference.port,
+        weight: reference.weight,
+        filters: Vec::new(),
+    }
+}
