@@ -132,6 +132,12 @@ fn leaf(r#use: Use, names: &[&str]) -> anyhow::Result<CertificateParams> {
 // === impl Pair ===
 
 impl Pair {
+    /// Whether a certificate is the one of this pair.
+    #[must_use]
+    pub fn is(&self, shown: &CertificateDer<'_>) -> bool {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).is_ok_and(|own| own == *shown)
+    }
+
     /// A Secret document.
     #[must_use]
     pub fn secret(&self, name: &str) -> String {

@@ -73,6 +73,18 @@ impl Vault {
         held.newest = Some(examine(&secret, purpose, values));
     }
 
+    /// Says why a Secret cannot be looked at; what it held before stays in use.
+    pub fn doubt(&mut self, place: Place, fault: &str) {
+        let held = self.held.entry(place).or_default();
+        held.digest = None;
+        held.newest = Some(Err(fault.to_owned()));
+    }
+
+    /// Forgets a Secret that is deleted.
+    pub fn forget(&mut self, place: &Place) {
+        self.held.remove(place);
+    }
+
     /// Forgets Secrets that nobody refers to any more.
     pub fn retain(&mut self, is_used: impl Fn(&Place) -> bool) {
         self.held.retain(|place, _| is_used(place));

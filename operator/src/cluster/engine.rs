@@ -29,6 +29,7 @@ use super::books::Book;
 use super::credentials::Authority;
 use super::inputs::{Inputs, LIST_GRACE};
 use super::layout::{self, LEDGER_BOOK, STATUS, STATUS_BOOK, SYSTEM, is_input, is_ours};
+use super::materials::Materials;
 use super::owned::{self, Owned};
 use super::proxies::Reports;
 use super::service_text::Places;
@@ -78,6 +79,8 @@ pub enum Call {
     Addresses,
     /// Read the keys of an input, of which this version was announced.
     Read(ObjectPath, String),
+    /// Read a key pair or authorities that objects refer to, of which this version was announced.
+    Material(ObjectPath, String),
     /// A step of an object that is the operator's.
     Owned(ObjectPath, owned::Step),
     /// A step of a service.
@@ -138,6 +141,11 @@ pub struct Engine {
     outlets: Outlets,
     around: Option<Around>,
     inputs: Inputs,
+    materials: Materials,
+    /// Private keys of each gateway's certificates.
+    gateway_keys: BTreeMap<String, BTreeMap<String, String>>,
+    /// When a certificate begins or ceases to be good.
+    certificates_due: Option<Timestamp>,
     owned: Owned,
     services: Services,
     reports: Reports,
@@ -211,6 +219,9 @@ impl Engine {
             outlets,
             around: None,
             inputs: Inputs::default(),
+            materials: Materials::default(),
+            gateway_keys: BTreeMap::new(),
+            certificates_due: None,
             owned: Owned::default(),
             services: Services::default(),
             reports: Reports::default(),
@@ -273,6 +284,7 @@ impl Engine {
         }
         // Adopted services have names of their own.
         parts.extend(self.services.paths().filter(|path| !is_ours(path)).map(full_name));
+        parts.extend(self.materials.paths().map(full_name));
         parts.join(",")
     }
 
@@ -303,6 +315,7 @@ impl Engine {
         let is_here = node.as_deref() == own_node;
         match (&event, path) {
             (Event::InstanceConfigUpdated(settings), Some(path)) if is_here => {
+                self.materials.announce(&path, &layout::version(settings));
                 if is_input(&path) && self.is_served(path.namespace()) {
                     self.inputs.announce(&path, &layout::version(settings));
                 } else if is_ours(&path) && path.kind().holds_keys() {
@@ -426,6 +439,18 @@ impl Engine {
                 self.inputs.fail(path, &error, now);
                 self.decide_soon(now);
             }
+            (Call::Material(path, version), Ok(Answer::Keys(values))) => {
+                self.under_way.remove(path);
+                self.materials.take(path, version, &values);
+                self.decide_soon(now);
+            }
+            (Call::Material(path, _), answer) => {
+                self.under_way.remove(path);
+                if let Err(error) = answer {
+                    self.materials.fail(path, &error, now);
+                    self.decide_soon(now);
+                }
+            }
             (Call::Owned(path, step), Ok(Answer::Owned(done))) => self.owned.done(path, step, done, now),
             (Call::Owned(path, step), Err(error)) => {
                 debug!(%path, %error, "step of an own object failed");
@@ -479,6 +504,15 @@ impl Engine {
             if self.under_way.len() < READS_AT_ONCE && self.under_way.insert(path.clone()) {
                 calls.push(Call::Read(path, version));
             }
+        }
+        for (path, version) in self.materials.due(now) {
+            if self.under_way.len() < READS_AT_ONCE && self.under_way.insert(path.clone()) {
+                calls.push(Call::Material(path, version));
+            }
+        }
+        if self.certificates_due.is_some_and(|due| due <= wall) {
+            self.certificates_due = None;
+            self.decide_soon(now);
         }
         match self.term.follow(&mut self.owned, now, wall) {
             Verdict::Lost(other) => {
@@ -542,6 +576,7 @@ impl Engine {
             self.statuses_due,
             self.addresses.wake(now),
             self.inputs.wake(),
+            self.materials.wake(),
             self.owned.wake(now),
             self.services.wake(now),
         ]
@@ -560,6 +595,7 @@ impl Engine {
             self.decide_soon(now);
         }
         let Some(around) = &self.around else { return };
+        self.materials.list(&items, &around.node);
         self.owned.list(&items, &around.node, is_complete);
         self.services.list(&items, is_complete, now);
         self.schedule_list(now);
@@ -597,6 +633,11 @@ impl Engine {
             changed |= n_before != self.neighbours.len();
         }
         self.names.last = names;
+        if is_complete && is_equal {
+            let (last, since) = (&self.names.last, self.names.equal_since);
+            let is_proof = since.is_some_and(|since| now.saturating_duration_since(since) >= LIST_GRACE);
+            changed |= is_proof && self.materials.gone(|path| !last.contains(path));
+        }
         self.schedule_list(now);
         if changed {
             self.decide_soon(now);
@@ -604,7 +645,9 @@ impl Engine {
     }
 
     fn schedule_list(&mut self, now: Instant) {
-        let has_absent = self.inputs.has_absent() || self.neighbours.values().any(Option::is_some);
+        let has_absent = self.inputs.has_absent()
+            || self.materials.has_lost()
+            || self.neighbours.values().any(Option::is_some);
         let pause = if self.has_list_failed {
             RETRY
         } else if !self.is_leading {

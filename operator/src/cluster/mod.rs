@@ -17,6 +17,7 @@ pub mod credentials;
 pub mod engine;
 pub mod inputs;
 pub mod layout;
+mod materials;
 pub mod mirror;
 pub mod owned;
 pub mod plan;

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use igw_compile::{Compiled, Facts, Material, Members, compile};
+use igw_compile::{Compiled, Facts, Material, Members, ObjectSet, compile, references};
 use igw_crds::objects::ObjectKey;
 use igw_opensvc::{Client, Error, Kind, ObjectPath};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::books::Book;
 use super::engine::names_addresses;
 use super::inputs::Inputs;
 use super::layout::{LEDGER_BOOK, STATUS, STATUS_BOOK, is_input};
+use super::materials::{Materials, is_of_use};
 use super::runner::{look_around, owners};
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Entry;
@@ -82,7 +84,9 @@ impl ClusterRead {
             }),
             material: Material::default(),
         };
-        Ok(Self { gathered, records, statuses, facts, epoch: 0 })
+        let mut read = Self { gathered, records, statuses, facts, epoch: 0 };
+        read.facts.material = material(client, &objects(&read.gathered, &read.records)).await;
+        Ok(read)
     }
 
     /// What the objects mean.
@@ -104,6 +108,19 @@ impl ClusterRead {
         });
         View { epoch: self.epoch, shown: shown.collect(), notices, ..View::default() }
     }
+}
+
+/// What key pairs and authorities are worth, as far as they may be read.
+async fn material(client: &Client, objects: &ObjectSet) -> Material {
+    let mut materials = Materials::default();
+    materials.want(&references(objects));
+    for (path, version) in materials.due(Instant::now()) {
+        match client.read_keys(&path, is_of_use).await {
+            Ok(values) => materials.take(&path, &version, &values),
+            Err(error) => materials.fail(&path, &error, Instant::now()),
+        }
+    }
+    materials.states(Timestamp::now())
 }
 
 fn name_of(path: &ObjectPath) -> String {

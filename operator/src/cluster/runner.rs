@@ -7,6 +7,7 @@ use bytes::Bytes;
 use igw_opensvc::{Action, Client, Error, Evaluate, InstanceAction, InstanceOptions, NO_OBJECTS, ObjectPath};
 
 use super::engine::{Answer, Around, Call, Owners};
+use super::materials::is_of_use;
 use super::owned::{Done as OwnedDone, Step as OwnedStep};
 use super::service_text::text;
 use super::services::{Done as ServiceDone, Step as ServiceStep};
@@ -22,6 +23,7 @@ pub async fn make(client: &Client, call: &Call, selector: &str) -> Result<Answer
         Call::Names => Ok(Answer::Names(client.paths("**").await?)),
         Call::Addresses => Ok(Answer::Addresses(owners(client).await?)),
         Call::Read(path, _) => Ok(Answer::Keys(client.read_keys(path, |_| true).await?)),
+        Call::Material(path, _) => Ok(Answer::Keys(client.read_keys(path, is_of_use).await?)),
         Call::Owned(path, step) => Ok(Answer::Owned(own(client, path, step).await?)),
         Call::Service(path, step) => Ok(Answer::Service(serve(client, path, step).await?)),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use igw_compile::{Deployment, Facts, Material, Members, Status, compile, program, share};
+use igw_compile::{Deployment, Facts, Members, Status, compile, program, references, share};
 use igw_crds::objects::gateway_config::Topology;
 use igw_crds::objects::{Kind as ObjectKind, ObjectKey, Spec};
 use igw_crds::snapshot::EndpointSource;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use tracing::{error, info, warn};
 
 use super::{Engine, STATUS_SETTLE};
+use crate::certificates::vault::file_name;
 use crate::cluster::credentials::{Authority, Credential, SERVER_NAME};
 use crate::cluster::layout::{self, INPUT, OPERATOR, STATUS, SYSTEM, gateway_object};
 use crate::cluster::owned::STATUS_SPACING;
@@ -66,8 +67,15 @@ impl Engine {
             return;
         }
         self.keep_records(wall);
-        let facts = self.facts();
-        let compiled = compile(&objects(&self.gathered, &self.records), &facts);
+        let objects = objects(&self.gathered, &self.records);
+        if self.materials.want(&references(&objects)) {
+            // The next poll asks for it, and what that brings decides.
+            self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
+            return;
+        }
+        let facts = self.facts(wall);
+        let compiled = compile(&objects, &facts);
+        self.certificates_due = self.materials.next_change(wall);
         self.compiled = Some(compiled);
         self.keep_authority(now);
         self.publish_snapshots();
@@ -153,7 +161,8 @@ impl Engine {
         });
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&mut self, wall: Timestamp) -> Facts {
+        let material = self.materials.states(wall);
         let Some(around) = &self.around else { return Facts::default() };
         Facts {
             cluster: around.cluster.clone(),
@@ -167,7 +176,7 @@ impl Engine {
                 addresses: self.addresses.known.clone().unwrap_or_default(),
                 nodes: around.addresses.clone(),
             }),
-            material: Material::default(),
+            material,
         }
     }
 
@@ -208,9 +217,10 @@ impl Engine {
             let before = self.published.get(&name);
             let generation =
                 before.filter(|before| before.epoch == epoch).map_or(1, |before| before.generation + 1);
-            let sealed = Envelope::seal(epoch, generation, &part).and_then(|envelope| {
-                Sealed::new(&envelope, BTreeMap::new()).map(|sealed| (envelope, sealed))
-            });
+            let keys = self.materials.keys(&part);
+            let sealed = Envelope::seal(epoch, generation, &part)
+                .and_then(|envelope| Sealed::new(&envelope, keys.clone()).map(|sealed| (envelope, sealed)));
+            self.gateway_keys.insert(name.clone(), keys);
             let (envelope, sealed) = match sealed {
                 Ok(sealed) => sealed,
                 Err(error) => {
@@ -252,6 +262,7 @@ impl Engine {
         }
         // One that is not there any more may only be broken: its proxies keep what they have.
         self.published.retain(|name, _| seen.contains(name));
+        self.gateway_keys.retain(|name, _| seen.contains(name));
         self.outlets.gateways.retain(|name| seen.contains(name));
     }
 
@@ -310,7 +321,11 @@ impl Engine {
             (CERTIFICATE, Bytes::from(credential.certificate)),
             (KEY, Bytes::from(credential.key)),
         ];
-        self.owned.want(path, keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let private = self.gateway_keys.get(gateway).into_iter().flatten().map(|(fingerprint, text)| {
+            (format!("{KEYS}/{}", file_name(fingerprint)), Bytes::from(text.clone()))
+        });
+        self.owned.want(path, keys.chain(private).collect());
     }
 
     /// Takes away what belongs to gateways that are proven deleted: service, volume, then configuration.
@@ -543,6 +558,8 @@ const CONFIG: &str = "sync/config.json";
 const AUTHORITY: &str = "sync/ca.pem";
 const CERTIFICATE: &str = "sync/cert.pem";
 const KEY: &str = "sync/key.pem";
+/// Folder of the private keys of certificates.
+const KEYS: &str = "keys";
 /// Time that statuses wait for proxies to run what they are about.
 const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 /// Notices of one decision that are logged one by one.

@@ -219,7 +219,7 @@ impl Simulation {
             }
             Call::Names => Ok(Answer::Names(self.model.objects.keys().cloned().collect())),
             Call::Addresses => Ok(Answer::Addresses(BTreeMap::new())),
-            Call::Read(path, _) => {
+            Call::Read(path, _) | Call::Material(path, _) => {
                 let keys = self.model.objects.get(path).ok_or_else(unknown)?;
                 Ok(Answer::Keys(values(keys)))
             }
