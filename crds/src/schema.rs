@@ -4,8 +4,9 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 
 use crate::objects::{
-    Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec, core, gateway::GatewaySpec,
-    gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, http_route::HttpRouteSpec,
+    Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec, client_policy::ClientPolicySpec,
+    core, gateway::GatewaySpec, gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec,
+    http_route::HttpRouteSpec, l4_route::TcpRouteSpec, l4_route::TlsRouteSpec,
     reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
 };
 
@@ -15,12 +16,15 @@ pub fn schema(kind: Kind) -> Value {
     match kind {
         Kind::Backend => of_spec::<BackendSpec>(kind),
         Kind::BackendPolicy => of_spec::<BackendPolicySpec>(kind),
+        Kind::ClientPolicy => of_spec::<ClientPolicySpec>(kind),
         Kind::Gateway => of_spec::<GatewaySpec>(kind),
         Kind::GatewayClass => of_spec::<GatewayClassSpec>(kind),
         Kind::GatewayConfig => of_spec::<GatewayConfigSpec>(kind),
         Kind::HttpRoute => of_spec::<HttpRouteSpec>(kind),
         Kind::ReferenceGrant => of_spec::<ReferenceGrantSpec>(kind),
         Kind::Resolver => of_spec::<ResolverSpec>(kind),
+        Kind::TcpRoute => of_spec::<TcpRouteSpec>(kind),
+        Kind::TlsRoute => of_spec::<TlsRouteSpec>(kind),
         Kind::ConfigMap => of_content::<core::ConfigMapContent>(kind),
         Kind::Namespace => of_content::<core::NamespaceContent>(kind),
         Kind::Secret => of_content::<core::SecretContent>(kind),

@@ -8,11 +8,13 @@ use igw_crds::objects::Kind;
 use igw_crds::schema::schema;
 use serde_json::Value;
 
-const FILES: [(Kind, &str); 4] = [
+const FILES: [(Kind, &str); 6] = [
     (Kind::Gateway, "gateways"),
     (Kind::GatewayClass, "gatewayclasses"),
     (Kind::HttpRoute, "httproutes"),
     (Kind::ReferenceGrant, "referencegrants"),
+    (Kind::TcpRoute, "tcproutes"),
+    (Kind::TlsRoute, "tlsroutes"),
 ];
 
 fn folder() -> PathBuf {

@@ -12,6 +12,10 @@ pub enum Kind {
     Gateway,
     /// HTTPRoute
     HttpRoute,
+    /// TCPRoute
+    TcpRoute,
+    /// TLSRoute
+    TlsRoute,
     /// ReferenceGrant
     ReferenceGrant,
     /// Secret
@@ -26,6 +30,8 @@ pub enum Kind {
     Backend,
     /// BackendPolicy
     BackendPolicy,
+    /// ClientPolicy
+    ClientPolicy,
     /// Resolver
     Resolver,
 }
@@ -44,10 +50,12 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 14] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
+        Kind::TcpRoute,
+        Kind::TlsRoute,
         Kind::ReferenceGrant,
         Kind::Secret,
         Kind::ConfigMap,
@@ -55,6 +63,7 @@ impl Kind {
         Kind::GatewayConfig,
         Kind::Backend,
         Kind::BackendPolicy,
+        Kind::ClientPolicy,
         Kind::Resolver,
     ];
 
@@ -169,6 +178,10 @@ impl Kind {
             }
             Self::Gateway => gateway_api("Gateway", &["v1", "v1beta1"], "gateways", &["gtw", "gw"], true),
             Self::HttpRoute => gateway_api("HTTPRoute", &["v1", "v1beta1"], "httproutes", &[], true),
+            Self::TcpRoute => gateway_api("TCPRoute", &["v1", "v1alpha2"], "tcproutes", &[], true),
+            Self::TlsRoute => {
+                gateway_api("TLSRoute", &["v1", "v1alpha2", "v1alpha3"], "tlsroutes", &[], true)
+            }
             Self::ReferenceGrant => {
                 gateway_api("ReferenceGrant", &["v1", "v1beta1"], "referencegrants", &["refgrant"], true)
             }
@@ -178,6 +191,7 @@ impl Kind {
             Self::GatewayConfig => ours("GatewayConfig", "gatewayconfigs", &["gwconfig"]),
             Self::Backend => ours("Backend", "backends", &["be"]),
             Self::BackendPolicy => ours("BackendPolicy", "backendpolicies", &["bepolicy"]),
+            Self::ClientPolicy => ours("ClientPolicy", "clientpolicies", &["clpolicy"]),
             Self::Resolver => ours("Resolver", "resolvers", &[]),
         }
     }
@@ -190,10 +204,8 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 19] = [
+pub(crate) const LATER: [(&str, &str); 16] = [
     ("gateway.networking.k8s.io", "GRPCRoute"),
-    ("gateway.networking.k8s.io", "TCPRoute"),
-    ("gateway.networking.k8s.io", "TLSRoute"),
     ("gateway.networking.k8s.io", "UDPRoute"),
     ("gateway.networking.k8s.io", "ListenerSet"),
     ("gateway.networking.k8s.io", "BackendTLSPolicy"),
@@ -201,7 +213,6 @@ pub(crate) const LATER: [(&str, &str); 19] = [
     ("gateway.networking.x-k8s.io", "XBackend"),
     ("gateway.networking.x-k8s.io", "XMesh"),
     ("gateway.networking.x-k8s.io", "XTelemetryPolicy"),
-    ("igw.opensvc.com", "ClientPolicy"),
     ("igw.opensvc.com", "SecurityPolicy"),
     ("igw.opensvc.com", "RateLimit"),
     ("igw.opensvc.com", "Compression"),

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod backend_policy;
+pub mod client_policy;
 pub mod core;
 pub mod external_auth;
 pub mod gateway;
@@ -9,6 +10,7 @@ pub mod gateway_class;
 pub mod gateway_config;
 pub mod http_route;
 pub mod kind;
+pub mod l4_route;
 pub mod meta;
 pub mod names;
 pub mod quantity;
@@ -53,6 +55,8 @@ pub enum Spec {
     Backend(backend::BackendSpec),
     /// BackendPolicy
     BackendPolicy(Box<backend_policy::BackendPolicySpec>),
+    /// ClientPolicy
+    ClientPolicy(Box<client_policy::ClientPolicySpec>),
     /// ConfigMap
     ConfigMap(self::core::ConfigMapContent),
     /// Gateway
@@ -71,6 +75,10 @@ pub enum Spec {
     Resolver(resolver::ResolverSpec),
     /// Secret
     Secret(self::core::SecretContent),
+    /// TCPRoute
+    TcpRoute(Box<l4_route::TcpRouteSpec>),
+    /// TLSRoute
+    TlsRoute(Box<l4_route::TlsRouteSpec>),
 }
 
 /// An object that has no namespace gets this one.
@@ -146,6 +154,7 @@ impl Spec {
         match self {
             Self::Backend(spec) => value(spec),
             Self::BackendPolicy(spec) => value(spec),
+            Self::ClientPolicy(spec) => value(spec),
             Self::ConfigMap(content) => value(content),
             Self::Gateway(spec) => value(spec),
             Self::GatewayClass(spec) => value(spec),
@@ -155,6 +164,8 @@ impl Spec {
             Self::ReferenceGrant(spec) => value(spec),
             Self::Resolver(spec) => value(spec),
             Self::Secret(content) => value(content),
+            Self::TcpRoute(spec) => value(spec),
+            Self::TlsRoute(spec) => value(spec),
         }
     }
 }

@@ -5,21 +5,14 @@ use std::collections::HashSet;
 use super::Problems;
 use crate::objects::http_route::{
     HeaderModifier, HttpFilterType, HttpMethod, HttpPathModifier, HttpRouteFilter, HttpRouteMatch,
-    HttpRouteRule, HttpRouteSpec, PathMatchType, PathModifierType,
+    HttpRouteRule, HttpRouteSpec, ParentReference, PathMatchType, PathModifierType,
 };
 
 pub(crate) fn http_route(spec: &HttpRouteSpec, problems: &mut Problems) {
     problems.length("spec.parentRefs", spec.parent_refs.len(), 0, 32, "parents");
     problems.length("spec.hostnames", spec.hostnames.len(), 0, 16, "hostnames");
     problems.length("spec.rules", spec.rules.len(), 1, 16, "rules");
-    let mut parents = HashSet::new();
-    for (index, parent) in spec.parent_refs.iter().enumerate() {
-        if !parents.insert(parent) {
-            problems
-                .add(format!("spec.parentRefs[{index}]"), "the same parent stands twice")
-                .hints("tell them apart by `sectionName` or `port`, or remove one");
-        }
-    }
+    parents(&spec.parent_refs, problems);
     let n_matches: usize = spec.rules.iter().map(|rule| rule.matches.len()).sum();
     if n_matches > 128 {
         problems.add("spec.rules", format!("{n_matches} matches in all rules")).allows("at most 128");
@@ -36,6 +29,18 @@ pub(crate) fn http_route(spec: &HttpRouteSpec, problems: &mut Problems) {
     }
     for (index, rule) in spec.rules.iter().enumerate() {
         self::rule(&format!("spec.rules[{index}]"), rule, problems);
+    }
+}
+
+/// Rules that the parents of every kind of route have.
+pub(crate) fn parents(parents: &[ParentReference], problems: &mut Problems) {
+    let mut seen = HashSet::new();
+    for (index, parent) in parents.iter().enumerate() {
+        if !seen.insert(parent) {
+            problems
+                .add(format!("spec.parentRefs[{index}]"), "the same parent stands twice")
+                .hints("tell them apart by `sectionName` or `port`, or remove one");
+        }
     }
 }
 

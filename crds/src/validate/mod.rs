@@ -3,6 +3,7 @@
 
 mod gateway;
 mod http_route;
+mod l4_route;
 mod ours;
 
 use crate::objects::{Object, Spec};
@@ -33,6 +34,7 @@ pub fn validate(object: &Object) -> Vec<Problem> {
     match &object.spec {
         Spec::Backend(spec) => ours::backend(spec, &mut problems),
         Spec::BackendPolicy(spec) => ours::backend_policy(spec, &mut problems),
+        Spec::ClientPolicy(spec) => ours::client_policy(spec, &mut problems),
         Spec::Gateway(spec) => gateway::gateway(spec, &mut problems),
         Spec::GatewayClass(spec) => {
             let length = spec.description.as_ref().map_or(0, |text| text.chars().count());
@@ -45,6 +47,8 @@ pub fn validate(object: &Object) -> Vec<Problem> {
             problems.length("spec.to", spec.to.len(), 1, 16, "entries");
         }
         Spec::Resolver(spec) => ours::resolver(spec, &mut problems),
+        Spec::TcpRoute(spec) => l4_route::tcp_route(spec, &mut problems),
+        Spec::TlsRoute(spec) => l4_route::tls_route(spec, &mut problems),
         Spec::Secret(content) => ours::secret(content, &mut problems),
         Spec::ConfigMap(_) | Spec::Namespace(_) => {}
     }

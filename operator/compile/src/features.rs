@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 26] = [
+pub const SUPPORTED: [&str; 30] = [
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
@@ -28,7 +28,11 @@ pub const SUPPORTED: [&str; 26] = [
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
+    "TCPRoute",
+    "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
 ];
 
 /// Protocols of listeners that this version serves.
-pub const PROTOCOLS: [&str; 2] = ["HTTP", "HTTPS"];
+pub const PROTOCOLS: [&str; 4] = ["HTTP", "HTTPS", "TLS", "TCP"];

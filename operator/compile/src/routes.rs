@@ -3,15 +3,71 @@
 use std::collections::{BTreeMap, HashMap};
 
 use igw_crds::objects::http_route::{HttpRouteSpec, ParentReference};
+use igw_crds::objects::l4_route::{TcpRouteSpec, TlsRouteSpec};
+use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{Attachment, HostBinding, Route, RouteId};
+use igw_crds::snapshot::{Attachment, HostBinding, Protocol, Route, RouteId};
 
 use crate::backends::{Backends, BadReference};
 use crate::hostnames::intersect;
-use crate::input::ObjectSet;
+use crate::input::{ObjectSet, Stored};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
-use crate::rules::{RuleNode, rule};
+use crate::rules::{RuleNode, l4_rule, rule};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
+
+/// A route of any kind.
+#[derive(Clone, Copy)]
+enum AnyRoute<'o> {
+    Http(&'o HttpRouteSpec),
+    Tcp(&'o TcpRouteSpec),
+    Tls(&'o TlsRouteSpec),
+}
+
+// === impl AnyRoute ===
+
+impl<'o> AnyRoute<'o> {
+    fn new(spec: &'o Spec) -> Option<Self> {
+        match spec {
+            Spec::HttpRoute(spec) => Some(Self::Http(spec)),
+            Spec::TcpRoute(spec) => Some(Self::Tcp(spec)),
+            Spec::TlsRoute(spec) => Some(Self::Tls(spec)),
+            _ => None,
+        }
+    }
+
+    fn parents(self) -> &'o [ParentReference] {
+        match self {
+            Self::Http(spec) => &spec.parent_refs,
+            Self::Tcp(spec) => &spec.parent_refs,
+            Self::Tls(spec) => &spec.parent_refs,
+        }
+    }
+
+    fn hostnames(self) -> &'o [Hostname] {
+        match self {
+            Self::Http(spec) => &spec.hostnames,
+            Self::Tcp(_) => &[],
+            Self::Tls(spec) => &spec.hostnames,
+        }
+    }
+
+    fn rules(self, key: &ObjectKey, backends: &mut Backends<'_>) -> Vec<RuleNode> {
+        match self {
+            Self::Http(spec) => spec.rules.iter().map(|one| rule(key, one, backends)).collect(),
+            Self::Tcp(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
+            Self::Tls(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
+        }
+    }
+}
+
+/// Routes of every kind, oldest first, then by kind, namespace and name.
+fn by_age(objects: &ObjectSet) -> Vec<(&ObjectKey, &Stored)> {
+    let kinds = [Kind::HttpRoute, Kind::TcpRoute, Kind::TlsRoute];
+    let mut routes: Vec<_> = kinds.into_iter().flat_map(|kind| objects.by_age(kind)).collect();
+    // The sort is stable: equal ages keep the order of their kinds and names.
+    routes.sort_by_key(|(_, stored)| stored.created);
+    routes
+}
 
 /// Routes of the snapshot, oldest first, and the statuses of all of them. Attaches them to listeners.
 pub(crate) fn routes(
@@ -26,13 +82,13 @@ pub(crate) fn routes(
         .collect();
     let mut routes: Vec<Route> = Vec::new();
     let mut statuses = Vec::new();
-    for (key, stored) in objects.by_age(Kind::HttpRoute) {
-        let Spec::HttpRoute(spec) = stored.spec() else { continue };
+    for (key, stored) in by_age(objects) {
+        let Some(spec) = AnyRoute::new(stored.spec()) else { continue };
         let mut parents = Vec::new();
         // A route that attaches twice to a listener counts once.
         let mut places: BTreeMap<(usize, usize), Vec<HostBinding>> = BTreeMap::new();
         let mut is_ours = false;
-        for parent in &spec.parent_refs {
+        for parent in spec.parents() {
             let Some(gateway) = gateway_of(&by_name, key, parent) else { continue };
             is_ours = true;
             let attached = attach(objects, key, spec, parent, &gateways[gateway]);
@@ -47,7 +103,7 @@ pub(crate) fn routes(
         if !is_ours {
             continue;
         }
-        let nodes: Vec<RuleNode> = spec.rules.iter().map(|one| rule(key, one, backends)).collect();
+        let nodes = spec.rules(key, backends);
         let id = RouteId(u32::try_from(routes.len()).unwrap_or(u32::MAX));
         for ((gateway, listener), hosts) in places {
             if let Some(listener) =
@@ -94,7 +150,7 @@ fn gateway_of(
 fn attach(
     objects: &ObjectSet,
     route: &ObjectKey,
-    spec: &HttpRouteSpec,
+    spec: AnyRoute<'_>,
     parent: &ParentReference,
     gateway: &GatewayNode,
 ) -> Result<Vec<(usize, Vec<HostBinding>)>, BadReference> {
@@ -134,7 +190,7 @@ fn attach(
     let mut attached = Vec::new();
     for index in allowing {
         let Some(listener) = gateway.listeners.get(index) else { continue };
-        let own: Vec<Option<&str>> = match &spec.hostnames[..] {
+        let own: Vec<Option<&str>> = match spec.hostnames() {
             [] => vec![None],
             names => names.iter().map(|name| Some(name.as_str())).collect(),
         };
@@ -145,8 +201,11 @@ fn attach(
                 Some(HostBinding { serves, ranks: own.map(str::to_owned) })
             })
             .collect();
-        let is_refused =
-            |host: &&HostBinding| !gateway.hostnames.allow(&route.namespace, host.serves.as_deref());
+        let is_refused = |host: &&HostBinding| {
+            // Connections without TLS have no name.
+            listener.protocol != Protocol::Tcp
+                && !gateway.hostnames.allow(&route.namespace, host.serves.as_deref())
+        };
         if let Some(refused) = hosts.iter().find(is_refused) {
             let message = format!(
                 "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",

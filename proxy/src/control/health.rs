@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use igw_crds::snapshot::{ActiveCheck, Probe};
+use igw_crds::snapshot::{ActiveCheck, Probe, ProxyVersion};
 use igw_h1::{Limits, Parsed, RequestKind, ResponseHead};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::clock;
 use crate::metrics::checks::CheckCounts;
+use crate::proxy_protocol;
 use crate::upstream::backend::Backend;
 use crate::upstream::endpoint::{Address, Endpoint, Health};
 use crate::worker::random::Random;
@@ -26,6 +27,7 @@ pub(crate) struct Checks {
 
 struct Running {
     check: ActiveCheck,
+    proxy: Option<ProxyVersion>,
     task: JoinHandle<()>,
 }
 
@@ -35,10 +37,12 @@ impl Checks {
     /// Starts checks of endpoints that are new, ends those of endpoints that are gone.
     pub(crate) fn follow(&mut self, backend: &Arc<Backend>) {
         let set = backend.current();
-        let check = backend.policy().active;
+        let policy = backend.policy();
+        let (check, proxy) = (policy.active, policy.connections.proxy_protocol);
         self.running.retain(|(id, endpoint), running| {
             let stays = *id != backend.id
                 || (Some(&running.check) == check.as_ref()
+                    && running.proxy == proxy
                     && set.all.iter().any(|known| known.id == *endpoint));
             if !stays {
                 running.task.abort();
@@ -48,9 +52,9 @@ impl Checks {
         let Some(check) = check else { return };
         for endpoint in &set.all {
             self.running.entry((backend.id, endpoint.id)).or_insert_with(|| {
-                let run =
-                    run(Arc::clone(backend), Arc::clone(endpoint), check.clone(), Arc::clone(&self.counts));
-                Running { check: check.clone(), task: tokio::task::spawn_local(run) }
+                let counts = Arc::clone(&self.counts);
+                let run = run(Arc::clone(backend), Arc::clone(endpoint), check.clone(), proxy, counts);
+                Running { check: check.clone(), proxy, task: tokio::task::spawn_local(run) }
             });
         }
     }
@@ -68,7 +72,13 @@ impl Checks {
 }
 
 /// Checks one endpoint until aborted.
-async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck, counts: Arc<CheckCounts>) {
+async fn run(
+    backend: Arc<Backend>,
+    endpoint: Arc<Endpoint>,
+    check: ActiveCheck,
+    proxy: Option<ProxyVersion>,
+    counts: Arc<CheckCounts>,
+) {
     let interval = Duration::from_millis(check.interval_ms.max(INTERVAL_MIN_MS));
     let limit = Duration::from_millis(check.timeout_ms.max(1));
     let random = Random::new(endpoint.id ^ u64::from(std::process::id()).rotate_left(32));
@@ -79,8 +89,8 @@ async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck,
     };
     loop {
         let started = clock::now();
-        let is_good =
-            tokio::time::timeout(limit, probe(&endpoint.address, &check.probe)).await.unwrap_or(false);
+        let probe = probe(&endpoint.address, &check.probe, proxy);
+        let is_good = tokio::time::timeout(limit, probe).await.unwrap_or(false);
         counts.count(&backend.key, is_good);
         if is_good {
             (n_good, n_bad) = (n_good.saturating_add(1), 0);
@@ -107,23 +117,30 @@ async fn run(backend: Arc<Backend>, endpoint: Arc<Endpoint>, check: ActiveCheck,
     }
 }
 
-async fn probe(address: &Address, probe: &Probe) -> bool {
+async fn probe(address: &Address, probe: &Probe, proxy: Option<ProxyVersion>) -> bool {
     match address {
         Address::Tcp(to) => match TcpStream::connect(to).await {
-            Ok(stream) => converse(stream, address, probe).await,
+            Ok(stream) => converse(stream, address, probe, proxy).await,
             Err(_) => false,
         },
         Address::Unix(path) => match UnixStream::connect(path).await {
-            Ok(stream) => converse(stream, address, probe).await,
+            Ok(stream) => converse(stream, address, probe, proxy).await,
             Err(_) => false,
         },
     }
 }
 
-async fn converse<S>(mut stream: S, address: &Address, probe: &Probe) -> bool
+async fn converse<S>(mut stream: S, address: &Address, probe: &Probe, proxy: Option<ProxyVersion>) -> bool
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
+    if let Some(version) = proxy {
+        let mut header = Vec::new();
+        proxy_protocol::write_local(&mut header, version);
+        if stream.write_all(&header).await.is_err() {
+            return false;
+        }
+    }
     let Probe::Http { method, path, hostname, expected } = probe else { return true };
     let host = match (hostname.as_str(), address) {
         ("", Address::Tcp(address)) => address.to_string(),

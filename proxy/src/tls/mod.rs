@@ -5,3 +5,4 @@ pub(crate) mod hello;
 pub(crate) mod keys;
 pub(crate) mod provider;
 pub(crate) mod stream;
+pub(crate) mod subject;

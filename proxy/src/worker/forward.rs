@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -9,14 +10,17 @@ use std::time::Duration;
 
 use igw_crds::snapshot::Settings;
 use igw_h1::Limits;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Worker;
+use super::client::Peer;
 use super::exchange::{AttemptLimits, Failure, Progress};
 use super::request::{Answer, Request, RequestEnd};
 use super::stream::Stream;
-use super::timer::Timer;
+use super::timer::{Tick, Timer};
 use crate::clock;
+use crate::proxy_protocol;
 use crate::upstream::endpoint::Address;
 use crate::upstream::local::{Lease, LocalBackend, PickError, Picked, Ticket};
 
@@ -43,7 +47,7 @@ pub(crate) struct End {
 
 /// Why no connection came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ConnectFailure {
+pub(crate) enum ConnectFailure {
     Refused,
     Timeout,
     /// The machine has no port or descriptor left: the endpoint is not to blame.
@@ -55,6 +59,9 @@ enum ConnectFailure {
 pub(crate) trait Downstream {
     /// The clock of the request.
     fn timer(&self) -> &Timer;
+
+    /// Who asks.
+    fn peer(&self) -> &Peer;
 
     /// Exchanges messages with an endpoint once.
     async fn attempt(
@@ -86,31 +93,30 @@ pub(crate) async fn forward<D: Downstream>(
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
             Err(PickError::Saturated) => {
-                match wait_for_room(worker, client.timer(), request, local, tried_now).await {
+                match wait_for_room(worker, client.timer(), request.deadline, local, tried_now).await {
                     Some(picked) => picked,
                     None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
                 }
             }
         };
-        let mut lease =
-            match lease(worker, client.timer(), request, local, &picked, settings, wants_fresh).await {
-                Ok(lease) => lease,
-                Err(failure) => {
-                    if failure != ConnectFailure::Exhausted && failure != ConnectFailure::RequestTimeout {
-                        note_failure(worker, local, &picked);
-                    }
-                    let may_retry = failure != ConnectFailure::RequestTimeout
-                        && end.n_retries + 1 < ATTEMPTS_MAX
-                        && local.spend_retry();
-                    if may_retry {
-                        tried[end.n_retries as usize] = picked.endpoint().id;
-                        end.n_retries += 1;
-                        continue;
-                    }
-                    end.endpoint = Some(picked);
-                    return Forwarded::Failed(connect_answer(failure), end);
+        let mut lease = match lease(worker, client, request, local, &picked, settings, wants_fresh).await {
+            Ok(lease) => lease,
+            Err(failure) => {
+                if failure != ConnectFailure::Exhausted && failure != ConnectFailure::RequestTimeout {
+                    note_failure(worker, local, &picked);
                 }
-            };
+                let may_retry = failure != ConnectFailure::RequestTimeout
+                    && end.n_retries + 1 < ATTEMPTS_MAX
+                    && local.spend_retry();
+                if may_retry {
+                    tried[end.n_retries as usize] = picked.endpoint().id;
+                    end.n_retries += 1;
+                    continue;
+                }
+                end.endpoint = Some(picked);
+                return Forwarded::Failed(connect_answer(failure), end);
+            }
+        };
         end.endpoint = Some(picked.clone());
         if request.log.is_some() {
             end.connected_ms = Some(elapsed_ms(request));
@@ -172,9 +178,9 @@ fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
 }
 
 /// A connection to the endpoint: an idle one, or a new one.
-async fn lease(
+async fn lease<D: Downstream>(
     worker: &Rc<Worker>,
-    timer: &Timer,
+    client: &D,
     request: &Request,
     local: &Rc<LocalBackend>,
     picked: &Picked,
@@ -191,11 +197,24 @@ async fn lease(
     if let Some(lease) = kept {
         return Ok(lease);
     }
+    open(worker, client.timer(), local, picked, settings, request.deadline, client.peer()).await
+}
+
+/// A new connection to the endpoint, told who the client is where it wants to know.
+pub(crate) async fn open(
+    worker: &Rc<Worker>,
+    timer: &Timer,
+    local: &Rc<LocalBackend>,
+    picked: &Picked,
+    settings: &Settings,
+    deadline: Option<Tick>,
+    peer: &Peer,
+) -> Result<Lease, ConnectFailure> {
     let ticket: Ticket = local.ticket(picked.clone());
     let limit = Duration::from_millis(settings.connect_timeout_ms);
     let own = worker.wheel.after(limit);
-    timer.set(super::timer::Tick::earlier(own, request.deadline));
-    let mut connecting = pin!(connect(&picked.endpoint().address));
+    timer.set(Tick::earlier(own, deadline));
+    let mut connecting = pin!(connect(&picked.endpoint().address, header(picked, peer)));
     let connected = poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(Some(connected));
@@ -211,29 +230,43 @@ async fn lease(
             _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => ConnectFailure::Exhausted,
             _ => ConnectFailure::Refused,
         }),
-        None if request.deadline.is_some_and(|deadline| deadline <= worker.wheel.now()) => {
+        None if deadline.is_some_and(|deadline| deadline <= worker.wheel.now()) => {
             Err(ConnectFailure::RequestTimeout)
         }
         None => Err(ConnectFailure::Timeout),
     }
 }
 
-async fn connect(address: &Address) -> io::Result<Stream> {
-    match address {
+/// Connects, and says `header` before anything else.
+async fn connect(address: &Address, header: Option<Vec<u8>>) -> io::Result<Stream> {
+    let mut stream = match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
+            Stream::Tcp(stream)
         }
-        Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+    };
+    if let Some(header) = header {
+        stream.write_all(&header).await?;
     }
+    Ok(stream)
+}
+
+/// The PROXY header for an endpoint that expects one.
+fn header(picked: &Picked, peer: &Peer) -> Option<Vec<u8>> {
+    let version = picked.set().connections.proxy_protocol?;
+    let unknown = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let mut header = Vec::new();
+    proxy_protocol::write(&mut header, version, peer.address, peer.destination.unwrap_or(unknown));
+    Some(header)
 }
 
 /// Waits in the queue of the back end; `None` if the queue is full or the wait too long.
-async fn wait_for_room(
+pub(crate) async fn wait_for_room(
     worker: &Rc<Worker>,
     timer: &Timer,
-    request: &Request,
+    deadline: Option<Tick>,
     local: &Rc<LocalBackend>,
     tried: &[u64],
 ) -> Option<Picked> {
@@ -241,7 +274,7 @@ async fn wait_for_room(
         return None;
     }
     let limit = Duration::from_millis(local.set().shared.connections.queue_timeout_ms);
-    timer.set(super::timer::Tick::earlier(worker.wheel.after(limit), request.deadline));
+    timer.set(Tick::earlier(worker.wheel.after(limit), deadline));
     let picked = poll_fn(|cx| match local.poll_pick(&worker.random, tried, cx) {
         Poll::Ready(picked) => Poll::Ready(picked.ok()),
         Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
@@ -252,7 +285,7 @@ async fn wait_for_room(
     picked
 }
 
-fn note_failure(worker: &Worker, local: &LocalBackend, picked: &Picked) {
+pub(crate) fn note_failure(worker: &Worker, local: &LocalBackend, picked: &Picked) {
     let endpoint = picked.endpoint();
     if endpoint.failed(worker.index, clock::now_ms(), picked.set().passive.as_ref()) {
         local.shared.ask_ejection(endpoint);
@@ -326,7 +359,7 @@ impl Failure {
 }
 
 /// First try and at most two more.
-const ATTEMPTS_MAX: u32 = 3;
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
 /// A connection idle for longer is not used for a request that must not be sent twice, in milliseconds.
 const FRESH_IDLE_MS: u64 = 5_000;
 const EMFILE: i32 = 24;

@@ -5,10 +5,12 @@ mod connection;
 mod decide;
 mod exchange;
 mod forward;
+mod greeting;
 mod h2;
 mod header_list;
 mod message;
 pub(crate) mod random;
+mod relay;
 mod request;
 mod request_head;
 mod response_head;
@@ -33,6 +35,7 @@ pub(crate) use thread::{Command, WorkerThread};
 
 use crate::log::{LogDraft, LogLine, LogSink};
 use crate::metrics::abuse::Abuse;
+use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
 use crate::shared::{Phase, Shared};
 use crate::tables::Tables;
@@ -148,6 +151,10 @@ impl Worker {
 
     pub(crate) fn count_handshake(&self, handshake: Handshake) {
         self.shared.handshakes.count(handshake);
+    }
+
+    pub(crate) fn count_greeting(&self, greeting: Greeting) {
+        self.shared.greetings.count(greeting);
     }
 
     pub(crate) fn count_abuse(&self, abuse: Abuse) {
