@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::objects::{
     Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec,
-    backend_tls_policy::BackendTlsPolicySpec, core, gateway::GatewaySpec, gateway_class::GatewayClassSpec,
-    gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec, http_route::HttpRouteSpec,
+    backend_tls_policy::BackendTlsPolicySpec, client_policy::ClientPolicySpec, core, gateway::GatewaySpec,
+    gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec,
+    http_route::HttpRouteSpec, l4_route::TcpRouteSpec, l4_route::TlsRouteSpec,
     reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
 };
 
@@ -17,6 +18,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::Backend => of_spec::<BackendSpec>(kind),
         Kind::BackendPolicy => of_spec::<BackendPolicySpec>(kind),
         Kind::BackendTlsPolicy => of_spec::<BackendTlsPolicySpec>(kind),
+        Kind::ClientPolicy => of_spec::<ClientPolicySpec>(kind),
         Kind::Gateway => of_spec::<GatewaySpec>(kind),
         Kind::GatewayClass => of_spec::<GatewayClassSpec>(kind),
         Kind::GatewayConfig => of_spec::<GatewayConfigSpec>(kind),
@@ -24,6 +26,8 @@ pub fn schema(kind: Kind) -> Value {
         Kind::HttpRoute => of_spec::<HttpRouteSpec>(kind),
         Kind::ReferenceGrant => of_spec::<ReferenceGrantSpec>(kind),
         Kind::Resolver => of_spec::<ResolverSpec>(kind),
+        Kind::TcpRoute => of_spec::<TcpRouteSpec>(kind),
+        Kind::TlsRoute => of_spec::<TlsRouteSpec>(kind),
         Kind::ConfigMap => of_content::<core::ConfigMapContent>(kind),
         Kind::Namespace => of_content::<core::NamespaceContent>(kind),
         Kind::Secret => of_content::<core::SecretContent>(kind),

@@ -5,12 +5,14 @@
 //! the lists of the same snapshot. Durations carry their unit in the name; 0 means "no limit" where a
 //! field says so. New fields get `#[serde(default)]`, so that format N reads N-1.
 
+mod client;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use client::{ClientRules, ProxyVersion};
 pub use tls::{
     ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
     TlsVersion, Trust,
@@ -84,6 +86,9 @@ pub struct Listener {
     /// TLS that the listener ends; for the protocols that have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Box<ListenerTls>>,
+    /// What is believed of clients and asked of them (ClientPolicy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<Box<ClientRules>>,
     /// Routes attached here, by ascending `route`.
     pub attachments: Vec<Attachment>,
 }
@@ -98,6 +103,12 @@ pub enum Protocol {
     /// HTTP over TLS that the listener ends.
     #[serde(rename = "HTTPS")]
     Https,
+    /// Connections as they come. The oldest route takes all of them.
+    #[serde(rename = "TCP")]
+    Tcp,
+    /// TLS, chosen by the name that the client asks for: ended here where the listener has `tls`, else passed through.
+    #[serde(rename = "TLS")]
+    Tls,
 }
 
 /// A route on one listener.
@@ -121,7 +132,7 @@ pub struct HostBinding {
 /// One route object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
-    /// Kind, `HTTPRoute` or `GRPCRoute`.
+    /// Kind, like `HTTPRoute`.
     pub kind: String,
     /// Namespace of the object.
     pub namespace: String,
@@ -137,7 +148,7 @@ pub struct Rule {
     /// Name of the rule, if it has one.
     #[serde(default)]
     pub name: Option<String>,
-    /// Alternatives; any of them selects the rule. Never empty.
+    /// Alternatives; any of them selects the rule. Empty only in routes of connections (TCPRoute, TLSRoute).
     pub matches: Vec<Match>,
     /// Filters in order. A `Redirect` ends processing.
     #[serde(default)]
@@ -206,7 +217,7 @@ pub enum StringMatch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Action {
-    /// Forward to one of the back ends, chosen by weight. A sum of weights of 0 answers 500.
+    /// Forward to one of the back ends, chosen by weight. A sum of weights of 0 answers 500, or closes a connection.
     Forward {
         /// Candidates in the order of the object.
         backends: Vec<WeightedBackend>,
@@ -531,6 +542,9 @@ pub struct Connections {
     pub queue_max: u32,
     /// Time a request may wait, in milliseconds.
     pub queue_timeout_ms: u64,
+    /// PROXY protocol that endpoints expect; `None` = not spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 /// A resolver.
@@ -675,7 +689,7 @@ impl Default for Settings {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { max_per_endpoint: 0, idle_ms: 60_000, queue_max: 0, queue_timeout_ms: 0 }
+        Self { max_per_endpoint: 0, idle_ms: 60_000, queue_max: 0, queue_timeout_ms: 0, proxy_protocol: None }
     }
 }
 

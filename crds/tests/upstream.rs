@@ -8,13 +8,15 @@ use igw_crds::objects::Kind;
 use igw_crds::schema::schema;
 use serde_json::Value;
 
-const FILES: [(Kind, &str); 6] = [
+const FILES: [(Kind, &str); 8] = [
     (Kind::BackendTlsPolicy, "backendtlspolicies"),
     (Kind::Gateway, "gateways"),
     (Kind::GatewayClass, "gatewayclasses"),
     (Kind::GrpcRoute, "grpcroutes"),
     (Kind::HttpRoute, "httproutes"),
     (Kind::ReferenceGrant, "referencegrants"),
+    (Kind::TcpRoute, "tcproutes"),
+    (Kind::TlsRoute, "tlsroutes"),
 ];
 
 fn folder() -> PathBuf {

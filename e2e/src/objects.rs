@@ -68,6 +68,74 @@ spec:
     )
 }
 
+/// A gateway `main` with listeners, each in braces.
+#[must_use]
+pub fn gateway_with(ip: IpAddr, listeners: &[String]) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: main}}
+spec:
+  gatewayClassName: igw
+  addresses: [{{value: {ip}}}]
+  listeners: [{}]
+",
+        listeners.join(", ")
+    )
+}
+
+/// A listener for connections as they come.
+#[must_use]
+pub fn tcp_listener(name: &str, address: SocketAddr) -> String {
+    format!("{{name: {name}, port: {}, protocol: TCP}}", address.port())
+}
+
+/// A TCPRoute or TLSRoute of one listener of `main`, with more lines of its spec.
+#[must_use]
+pub fn l4_route(kind: &str, name: &str, listener: &str, more: &str, targets: &[String]) -> String {
+    let targets: Vec<String> = targets.iter().map(|target| format!("{{{target}}}")).collect();
+    format!(
+        "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: {kind}
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{name: main, sectionName: {listener}}}]
+{more}  rules: [{{backendRefs: [{}]}}]
+",
+        targets.join(", ")
+    )
+}
+
+/// A policy for a Backend, with the lines below `spec`.
+#[must_use]
+pub fn backend_policy(name: &str, fields: &str) -> String {
+    format!(
+        "---
+apiVersion: igw.opensvc.com/v1alpha1
+kind: BackendPolicy
+metadata: {{name: {name}}}
+spec:
+  targetRefs: [{{group: igw.opensvc.com, kind: Backend, name: {name}}}]
+{fields}"
+    )
+}
+
+/// A policy for clients of `main`, with the lines below `spec`.
+#[must_use]
+pub fn client_policy(name: &str, section: Option<&str>, fields: &str) -> String {
+    let section = section.map(|section| format!(", sectionName: {section}")).unwrap_or_default();
+    format!(
+        "---
+apiVersion: igw.opensvc.com/v1alpha1
+kind: ClientPolicy
+metadata: {{name: {name}}}
+spec:
+  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: main{section}}}]
+{fields}"
+    )
+}
+
 /// The loopback address `n` beside `ip`.
 #[must_use]
 pub fn beside(ip: IpAddr, n: u8) -> IpAddr {

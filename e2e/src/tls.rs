@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -117,6 +117,29 @@ pub fn self_signed(names: &[&str]) -> anyhow::Result<Pair> {
     Ok(Pair { certificate, key: key.serialize_pem() })
 }
 
+/// A new key.
+///
+/// # Errors
+/// Fails without randomness.
+pub fn key() -> anyhow::Result<KeyPair> {
+    Ok(KeyPair::generate()?)
+}
+
+/// A subject of `O`, `OU` and `CN`, in this order.
+#[must_use]
+pub fn name(parts: &[(&str, &str)]) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    for (r#type, value) in parts {
+        let r#type = match *r#type {
+            "O" => DnType::OrganizationName,
+            "OU" => DnType::OrganizationalUnitName,
+            _ => DnType::CommonName,
+        };
+        name.push(r#type, *value);
+    }
+    name
+}
+
 fn leaf(r#use: Use, names: &[&str]) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("none"));
@@ -194,13 +217,20 @@ impl Client {
     /// # Errors
     /// Fails with what the handshake says.
     pub fn connect(&self, address: SocketAddr, name: &str) -> anyhow::Result<Secured> {
+        self.over(dial(address)?, name)
+    }
+
+    /// The same on a socket on which something was said before.
+    ///
+    /// # Errors
+    /// Fails with what the handshake says.
+    pub fn over(&self, mut socket: TcpStream, name: &str) -> anyhow::Result<Secured> {
         let config = match &self.config {
             Some(config) => Arc::clone(config),
             None => Arc::new(self.config()?),
         };
         let name = ServerName::try_from(name.to_owned())?;
         let mut session = ClientConnection::new(config, name)?;
-        let mut socket = dial(address)?;
         while session.is_handshaking() {
             session.complete_io(&mut socket).context("handshake")?;
         }

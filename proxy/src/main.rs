@@ -10,6 +10,7 @@ mod clock;
 mod control;
 mod log;
 mod metrics;
+mod proxy_protocol;
 mod shared;
 mod supervisor;
 mod tables;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::metrics::abuse::AbuseCounts;
+use crate::metrics::greetings::GreetingCounts;
 use crate::metrics::handshakes::HandshakeCounts;
 use crate::tables::Tables;
 
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     n_refused: AtomicU64,
     pub(crate) handshakes: HandshakeCounts,
     pub(crate) abuse: AbuseCounts,
+    pub(crate) greetings: GreetingCounts,
     sources: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -59,6 +61,7 @@ impl Shared {
             n_refused: AtomicU64::new(0),
             handshakes: HandshakeCounts::default(),
             abuse: AbuseCounts::default(),
+            greetings: GreetingCounts::default(),
             sources: Mutex::new(HashMap::new()),
         }
     }
@@ -112,19 +115,29 @@ impl Shared {
 
     /// Counts a connection; `None` if its source has as many as it may. `per_source` 0 = unlimited.
     pub(crate) fn admit(self: &Arc<Self>, source: IpAddr, per_source: u32) -> Option<Admission> {
-        let mut counted = None;
-        if per_source > 0 {
-            let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = sources.entry(source).or_insert(0);
-            if *count >= per_source {
-                self.n_refused.fetch_add(1, Ordering::Relaxed);
-                return None;
-            }
-            *count += 1;
-            counted = Some(source);
-        }
         self.n_connections.fetch_add(1, Ordering::Relaxed);
-        Some(Admission { shared: Arc::clone(self), source: counted })
+        let mut admission = Admission { shared: Arc::clone(self), source: None };
+        admission.attribute(source, per_source).then_some(admission)
+    }
+}
+
+// === impl Admission ===
+
+impl Admission {
+    /// Counts the connection for its source; false if the source has as many as it may. `per_source` 0 = unlimited.
+    pub(crate) fn attribute(&mut self, source: IpAddr, per_source: u32) -> bool {
+        if per_source == 0 {
+            return true;
+        }
+        let mut sources = self.shared.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = sources.entry(source).or_insert(0);
+        if *count >= per_source {
+            self.shared.n_refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        *count += 1;
+        self.source = Some(source);
+        true
     }
 }
 

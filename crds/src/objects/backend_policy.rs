@@ -400,6 +400,24 @@ pub struct Connections {
     /// Requests that wait for a connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<Queue>,
+    /// Tells endpoints the client's address before anything else (PROXY protocol); checks begin so too, and an HTTP
+    /// connection then serves one request. Default `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProxyProtocol {
+    /// Not spoken.
+    #[serde(rename = "none")]
+    None,
+    /// Version 1, a line of text.
+    #[serde(rename = "v1")]
+    V1,
+    /// Version 2, binary.
+    #[serde(rename = "v2")]
+    V2,
 }
 
 /// Requests that wait for a connection.

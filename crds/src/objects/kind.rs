@@ -16,6 +16,10 @@ pub enum Kind {
     GrpcRoute,
     /// BackendTLSPolicy
     BackendTlsPolicy,
+    /// TCPRoute
+    TcpRoute,
+    /// TLSRoute
+    TlsRoute,
     /// ReferenceGrant
     ReferenceGrant,
     /// Secret
@@ -30,6 +34,8 @@ pub enum Kind {
     Backend,
     /// BackendPolicy
     BackendPolicy,
+    /// ClientPolicy
+    ClientPolicy,
     /// Resolver
     Resolver,
 }
@@ -48,11 +54,13 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 16] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
         Kind::GrpcRoute,
+        Kind::TcpRoute,
+        Kind::TlsRoute,
         Kind::BackendTlsPolicy,
         Kind::ReferenceGrant,
         Kind::Secret,
@@ -61,6 +69,7 @@ impl Kind {
         Kind::GatewayConfig,
         Kind::Backend,
         Kind::BackendPolicy,
+        Kind::ClientPolicy,
         Kind::Resolver,
     ];
 
@@ -183,6 +192,10 @@ impl Kind {
                 &["btlspolicy"],
                 true,
             ),
+            Self::TcpRoute => gateway_api("TCPRoute", &["v1", "v1alpha2"], "tcproutes", &[], true),
+            Self::TlsRoute => {
+                gateway_api("TLSRoute", &["v1", "v1alpha2", "v1alpha3"], "tlsroutes", &[], true)
+            }
             Self::ReferenceGrant => {
                 gateway_api("ReferenceGrant", &["v1", "v1beta1"], "referencegrants", &["refgrant"], true)
             }
@@ -192,6 +205,7 @@ impl Kind {
             Self::GatewayConfig => ours("GatewayConfig", "gatewayconfigs", &["gwconfig"]),
             Self::Backend => ours("Backend", "backends", &["be"]),
             Self::BackendPolicy => ours("BackendPolicy", "backendpolicies", &["bepolicy"]),
+            Self::ClientPolicy => ours("ClientPolicy", "clientpolicies", &["clpolicy"]),
             Self::Resolver => ours("Resolver", "resolvers", &[]),
         }
     }
@@ -204,16 +218,13 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 17] = [
-    ("gateway.networking.k8s.io", "TCPRoute"),
-    ("gateway.networking.k8s.io", "TLSRoute"),
+pub(crate) const LATER: [(&str, &str); 14] = [
     ("gateway.networking.k8s.io", "UDPRoute"),
     ("gateway.networking.k8s.io", "ListenerSet"),
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
     ("gateway.networking.x-k8s.io", "XBackend"),
     ("gateway.networking.x-k8s.io", "XMesh"),
     ("gateway.networking.x-k8s.io", "XTelemetryPolicy"),
-    ("igw.opensvc.com", "ClientPolicy"),
     ("igw.opensvc.com", "SecurityPolicy"),
     ("igw.opensvc.com", "RateLimit"),
     ("igw.opensvc.com", "Compression"),

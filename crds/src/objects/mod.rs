@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod backend_policy;
 pub mod backend_tls_policy;
+pub mod client_policy;
 pub mod core;
 pub mod external_auth;
 pub mod gateway;
@@ -11,6 +12,7 @@ pub mod gateway_config;
 pub mod grpc_route;
 pub mod http_route;
 pub mod kind;
+pub mod l4_route;
 pub mod meta;
 pub mod names;
 pub mod quantity;
@@ -57,6 +59,8 @@ pub enum Spec {
     BackendPolicy(Box<backend_policy::BackendPolicySpec>),
     /// BackendTLSPolicy
     BackendTlsPolicy(Box<backend_tls_policy::BackendTlsPolicySpec>),
+    /// ClientPolicy
+    ClientPolicy(Box<client_policy::ClientPolicySpec>),
     /// ConfigMap
     ConfigMap(self::core::ConfigMapContent),
     /// Gateway
@@ -77,6 +81,10 @@ pub enum Spec {
     Resolver(resolver::ResolverSpec),
     /// Secret
     Secret(self::core::SecretContent),
+    /// TCPRoute
+    TcpRoute(Box<l4_route::TcpRouteSpec>),
+    /// TLSRoute
+    TlsRoute(Box<l4_route::TlsRouteSpec>),
 }
 
 /// An object that has no namespace gets this one.
@@ -153,6 +161,7 @@ impl Spec {
             Self::Backend(spec) => value(spec),
             Self::BackendPolicy(spec) => value(spec),
             Self::BackendTlsPolicy(spec) => value(spec),
+            Self::ClientPolicy(spec) => value(spec),
             Self::ConfigMap(content) => value(content),
             Self::Gateway(spec) => value(spec),
             Self::GatewayClass(spec) => value(spec),
@@ -163,6 +172,8 @@ impl Spec {
             Self::ReferenceGrant(spec) => value(spec),
             Self::Resolver(spec) => value(spec),
             Self::Secret(content) => value(content),
+            Self::TcpRoute(spec) => value(spec),
+            Self::TlsRoute(spec) => value(spec),
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct ListenerTls {
     /// Names of [`CIPHER_SUITES`] in order of preference; empty = all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cipher_suites: Vec<String>,
-    /// Protocols of [`ALPN`] in order of preference. Never empty.
+    /// Protocols of [`ALPN`] in order of preference. Empty on TLS listeners that agree on none.
     pub alpn: Vec<String>,
     /// How client certificates are judged; `None` = none is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

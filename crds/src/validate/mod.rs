@@ -5,6 +5,7 @@ mod backend_tls_policy;
 mod gateway;
 mod grpc_route;
 mod http_route;
+mod l4_route;
 mod ours;
 
 use crate::objects::{Object, Spec};
@@ -36,6 +37,7 @@ pub fn validate(object: &Object) -> Vec<Problem> {
         Spec::Backend(spec) => ours::backend(spec, &mut problems),
         Spec::BackendPolicy(spec) => ours::backend_policy(spec, &mut problems),
         Spec::BackendTlsPolicy(spec) => backend_tls_policy::backend_tls_policy(spec, &mut problems),
+        Spec::ClientPolicy(spec) => ours::client_policy(spec, &mut problems),
         Spec::Gateway(spec) => gateway::gateway(spec, &mut problems),
         Spec::GatewayClass(spec) => {
             let length = spec.description.as_ref().map_or(0, |text| text.chars().count());
@@ -49,6 +51,8 @@ pub fn validate(object: &Object) -> Vec<Problem> {
             problems.length("spec.to", spec.to.len(), 1, 16, "entries");
         }
         Spec::Resolver(spec) => ours::resolver(spec, &mut problems),
+        Spec::TcpRoute(spec) => l4_route::tcp_route(spec, &mut problems),
+        Spec::TlsRoute(spec) => l4_route::tls_route(spec, &mut problems),
         Spec::Secret(content) => ours::secret(content, &mut problems),
         Spec::ConfigMap(_) | Spec::Namespace(_) => {}
     }

@@ -3,9 +3,12 @@
 use super::Problems;
 use crate::objects::backend::BackendSpec;
 use crate::objects::backend_policy::BackendPolicySpec;
+use crate::objects::client_policy::ClientPolicySpec;
 use crate::objects::core::SecretContent;
 use crate::objects::gateway_config::GatewayConfigSpec;
+use crate::objects::names::{Cidr, HeaderName};
 use crate::objects::resolver::ResolverSpec;
+use crate::snapshot::{ALPN, CIPHER_SUITES};
 
 pub(crate) fn backend(spec: &BackendSpec, problems: &mut Problems) {
     problems.length("spec.endpoints", spec.endpoints.len(), 1, 1024, "endpoints");
@@ -110,6 +113,68 @@ pub(crate) fn backend_policy(spec: &BackendPolicySpec, problems: &mut Problems) 
     }
 }
 
+pub(crate) fn client_policy(spec: &ClientPolicySpec, problems: &mut Problems) {
+    problems.length("spec.targetRefs", spec.target_refs.len(), 1, 16, "targets");
+    for (index, target) in spec.target_refs.iter().enumerate() {
+        if target.group.as_str() != "gateway.networking.k8s.io" || target.kind.as_str() != "Gateway" {
+            problems
+                .add(format!("spec.targetRefs[{index}].kind"), format!("{} is no target", target.kind))
+                .allows("kind Gateway of group gateway.networking.k8s.io");
+        }
+    }
+    networks("spec.trustedProxies", &spec.trusted_proxies, 0, problems);
+    if let Some(proxy) = &spec.proxy_protocol {
+        networks("spec.proxyProtocol.trusted", &proxy.trusted, 1, problems);
+    }
+    if let Some(hsts) = &spec.hsts {
+        // What the lists of browsers ask for.
+        let is_listable = hsts.include_sub_domains && hsts.max_age.as_millis() >= 31_536_000_000;
+        if hsts.preload && !is_listable {
+            problems
+                .add("spec.hsts.preload", "lists of browsers take it only with more")
+                .hints("set `includeSubDomains: true` and a `maxAge` of at least 8760h");
+        }
+    }
+    if let Some(tls) = &spec.tls {
+        known("spec.tls.cipherSuites", &tls.cipher_suites, &CIPHER_SUITES, problems);
+        known("spec.tls.alpn", &tls.alpn, &ALPN, problems);
+        let name = tls.client_subject_header.to_ascii_lowercase();
+        if !name.is_empty() && HeaderName::parse(name.clone()).is_err() {
+            problems
+                .add("spec.tls.clientSubjectHeader", format!("`{name}` is no field name"))
+                .allows("letters, digits and !#$%&'*+-.^_`|~");
+        }
+        if OWN_FIELDS.contains(&name.as_str()) || name.starts_with("x-forwarded-") {
+            problems
+                .add("spec.tls.clientSubjectHeader", format!("`{name}` is a field of the gateway or of HTTP"))
+                .hints("choose another name, like x-client-subject");
+        }
+    }
+    if spec
+        .http2
+        .as_ref()
+        .and_then(|http2| http2.max_concurrent_streams)
+        .is_some_and(|n_streams| !(1..=1000).contains(&n_streams))
+    {
+        problems.add("spec.http2.maxConcurrentStreams", "is out of range").allows("1 to 1000");
+    }
+}
+
+fn networks(field: &str, networks: &[Cidr], min: usize, problems: &mut Problems) {
+    problems.length(field, networks.len(), min, 64, "networks");
+}
+
+fn known(field: &str, words: &[String], known: &[&str], problems: &mut Problems) {
+    for (index, word) in words.iter().enumerate() {
+        if !known.contains(&word.as_str()) {
+            problems
+                .add(format!("{field}[{index}]"), format!("`{word}` is not known"))
+                .allows(known.join(", "));
+        }
+    }
+    problems.unique(field, "", words.iter().map(String::as_str));
+}
+
 pub(crate) fn gateway_config(spec: &GatewayConfigSpec, problems: &mut Problems) {
     if let Some(limits) = &spec.limits {
         if limits.request_header_bytes.is_some_and(|size| !(1024..=262_144).contains(&size.0)) {
@@ -162,3 +227,21 @@ pub(crate) fn secret(content: &SecretContent, problems: &mut Problems) {
         }
     }
 }
+
+/// Fields that frame or route a request, or that the gateway writes itself.
+const OWN_FIELDS: [&str; 14] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "keep-alive",
+    "proxy",
+    "proxy-connection",
+    "forwarded",
+    "x-real-ip",
+    "x-request-id",
+];

@@ -107,6 +107,7 @@ impl<'o> BackendTlsPolicies<'o> {
                     kind: "Gateway".to_owned(),
                     namespace: namespace.clone(),
                     name: name.clone(),
+                    section_name: None,
                 },
                 controller_name: CONTROLLER,
                 conditions: policy.conditions(*counts),

@@ -13,7 +13,7 @@ use igw_crds::objects::names::TimeSpan;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{
     ActiveCheck, Backend, BackendId, BackendProtocol, Balance, Connections, EndpointSource, Guard, Hold,
-    InitAddr, PassiveCheck, Probe, RecordKind, Resolver, ResolverId, Route, Template,
+    InitAddr, PassiveCheck, Probe, ProxyVersion, RecordKind, Resolver, ResolverId, Route, Template,
 };
 
 use crate::backend_tls::{BackendTlsPolicies, Target};
@@ -504,6 +504,11 @@ fn connections(wanted: &backend_policy::Connections) -> Connections {
         idle_ms: span_or(&wanted.idle, defaults.idle_ms),
         queue_max: queue.and_then(|queue| queue.max).unwrap_or(defaults.queue_max),
         queue_timeout_ms: queue.map_or(defaults.queue_timeout_ms, |queue| span_or(&queue.timeout, 0)),
+        proxy_protocol: match wanted.proxy_protocol {
+            Some(backend_policy::ProxyProtocol::V1) => Some(ProxyVersion::V1),
+            Some(backend_policy::ProxyProtocol::V2) => Some(ProxyVersion::V2),
+            Some(backend_policy::ProxyProtocol::None) | None => None,
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 36] = [
+pub const SUPPORTED: [&str; 40] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -38,7 +38,11 @@ pub const SUPPORTED: [&str; 36] = [
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
+    "TCPRoute",
+    "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
 ];
 
 /// Protocols of listeners that this version serves.
-pub const PROTOCOLS: [&str; 2] = ["HTTP", "HTTPS"];
+pub const PROTOCOLS: [&str; 4] = ["HTTP", "HTTPS", "TLS", "TCP"];

@@ -7,6 +7,7 @@
 mod backend_tls;
 mod backends;
 mod classes;
+mod client_policies;
 pub mod deployments;
 pub mod features;
 mod filters;
@@ -71,7 +72,9 @@ pub struct Warning {
 pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     let mut warnings = Vec::new();
     let classes = classes::classes(objects);
-    let mut gateways: Vec<GatewayNode> = listeners::gateways(objects, facts, &classes, &mut warnings);
+    let client_policies = client_policies::ClientPolicies::new(objects);
+    let mut gateways: Vec<GatewayNode> =
+        listeners::gateways(objects, facts, &classes, &client_policies, &mut warnings);
     let policies = policies::Policies::new(objects, facts);
     let mut backends = Backends::new(objects, facts, &policies);
     let (routes, route_statuses) = routes::routes(objects, &mut gateways, &mut backends);
@@ -87,6 +90,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     statuses.extend(gateways.iter().map(|gateway| (gateway.key.clone(), gateway.status())));
     statuses.extend(route_statuses);
     statuses.extend(policy_statuses);
+    statuses.extend(client_policies.statuses());
     statuses.sort_by(|a, b| a.0.cmp(&b.0));
     let statuses = statuses.into_iter().map(|(key, status)| (key, Arc::new(status))).collect();
     let deployments = gateways.iter().filter_map(GatewayNode::deployment).collect();

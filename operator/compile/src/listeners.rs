@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener};
+use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
 use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, Attachment, HostBinding, Protocol, Settings};
+use igw_crds::snapshot::{self, Attachment, ClientRules, HostBinding, Protocol, Settings};
 
 use crate::Warning;
 use crate::classes::{ClassOf, Classes};
+use crate::client_policies::{self, ClientPolicies};
 use crate::deployments::{Deployment, deployment};
 use crate::features::PROTOCOLS;
 use crate::input::{Facts, ObjectSet, Stored};
@@ -48,7 +49,9 @@ pub(crate) struct ListenerNode {
     refused: Option<Refusal>,
     /// What of its references is wrong.
     unresolved: Option<(&'static str, String)>,
-    protocol: Protocol,
+    pub(crate) protocol: Protocol,
+    /// What is believed of clients and asked of them.
+    client: Option<ClientRules>,
     /// TLS of the listener, where its protocol has it.
     tls: Option<TlsNode>,
     pub(crate) attachments: Vec<Attachment>,
@@ -75,13 +78,16 @@ pub(crate) fn gateways(
     objects: &ObjectSet,
     facts: &Facts,
     classes: &Classes,
+    policies: &ClientPolicies<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Vec<GatewayNode> {
     let mut nodes = Vec::new();
     for (key, stored) in objects.by_age(Kind::Gateway) {
         let Spec::Gateway(spec) = stored.spec() else { continue };
         match classes.find(&spec.gateway_class_name) {
-            ClassOf::Ours(parameters) => nodes.push(node(objects, facts, key, stored, spec, parameters)),
+            ClassOf::Ours(parameters) => {
+                nodes.push(node(objects, facts, policies, key, stored, spec, parameters));
+            }
             ClassOf::Foreign => {}
             ClassOf::Unknown => warnings.push(Warning {
                 object: key.clone(),
@@ -103,6 +109,7 @@ pub(crate) fn gateways(
 fn node(
     objects: &ObjectSet,
     facts: &Facts,
+    policies: &ClientPolicies<'_>,
     key: &ObjectKey,
     stored: &Stored,
     spec: &GatewaySpec,
@@ -137,8 +144,11 @@ fn node(
     }
     addresses.sort_unstable();
     addresses.dedup();
-    let mut listeners: Vec<ListenerNode> =
-        spec.listeners.iter().map(|listener| listener_node(objects, facts, key, spec, listener)).collect();
+    let mut listeners: Vec<ListenerNode> = spec
+        .listeners
+        .iter()
+        .map(|listener| listener_node(objects, facts, policies, key, spec, listener))
+        .collect();
     refuse_conflicts(spec, &mut listeners);
     let deployment = deployment(objects, key, spec, &configs);
     let node_addresses = match (&facts.members, deployment.bind) {
@@ -162,16 +172,26 @@ fn node(
 fn listener_node(
     objects: &ObjectSet,
     facts: &Facts,
+    policies: &ClientPolicies<'_>,
     gateway: &ObjectKey,
     spec: &GatewaySpec,
     listener: &Listener,
 ) -> ListenerNode {
     let protocol = listener.protocol.as_str();
     let port = listener.port.as_u16();
-    let tls = (protocol == "HTTPS").then(|| match &listener.tls {
-        Some(tls) => terminate(objects, facts, gateway, spec, port, tls),
+    let is_passed_through =
+        protocol == "TLS" && listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough);
+    let policy = policies.find(gateway, listener.name.as_str());
+    let tls = (matches!(protocol, "HTTPS" | "TLS") && !is_passed_through).then(|| match &listener.tls {
+        Some(tls) => {
+            let policy = policy.and_then(|policy| policy.tls.as_ref());
+            terminate(objects, facts, gateway, spec, port, tls, protocol == "TLS", policy)
+        }
         None => TlsNode {
-            refused: Some(("UnsupportedValue", "an HTTPS listener needs `tls.certificateRefs`".to_owned())),
+            refused: Some((
+                "UnsupportedValue",
+                format!("a listener of protocol {protocol} needs `tls.certificateRefs`"),
+            )),
             ..TlsNode::default()
         },
     });
@@ -188,7 +208,7 @@ fn listener_node(
         let of_tls = tls.as_ref().and_then(|tls| tls.refused.clone());
         of_tls.map(|(reason, message)| Refusal { reason, message, is_conflict: false })
     };
-    let served = served_kinds(protocol);
+    let served = served_kinds(protocol, is_passed_through);
     let asked = &listener.allowed_routes.kinds;
     let kinds: Vec<SupportedKind> = if asked.is_empty() {
         served
@@ -199,7 +219,9 @@ fn listener_node(
             .collect()
     };
     let has_invalid_kinds = asked.iter().any(|asked| {
-        !served_kinds(protocol).iter().any(|kind| is_same(asked.group.as_str(), asked.kind.as_str(), kind))
+        !served_kinds(protocol, is_passed_through)
+            .iter()
+            .any(|kind| is_same(asked.group.as_str(), asked.kind.as_str(), kind))
     });
     let unresolved = if has_invalid_kinds {
         let message = "`allowedRoutes.kinds` names kinds that the protocol does not serve; remove them";
@@ -214,7 +236,7 @@ fn listener_node(
             let selector = listener.allowed_routes.namespaces.selector.clone().unwrap_or_default();
             let mut known: Vec<String> =
                 objects.of_kind(Kind::Namespace).map(|(key, _)| key.name.to_string()).collect();
-            for kind in [Kind::HttpRoute, Kind::GrpcRoute] {
+            for kind in [Kind::HttpRoute, Kind::GrpcRoute, Kind::TcpRoute, Kind::TlsRoute] {
                 known.extend(objects.of_kind(kind).map(|(key, _)| key.namespace.to_string()));
             }
             known.sort_unstable();
@@ -234,7 +256,13 @@ fn listener_node(
         kinds,
         refused,
         unresolved,
-        protocol: if protocol == "HTTPS" { Protocol::Https } else { Protocol::Http },
+        protocol: match protocol {
+            "HTTPS" => Protocol::Https,
+            "TLS" => Protocol::Tls,
+            "TCP" => Protocol::Tcp,
+            _ => Protocol::Http,
+        },
+        client: policy.map(client_policies::rules),
         tls,
         attachments: Vec::new(),
         n_attached: 0,
@@ -328,14 +356,21 @@ fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
     }
 }
 
-fn served_kinds(protocol: &str) -> Vec<SupportedKind> {
-    match protocol {
-        "HTTP" | "HTTPS" => ["HTTPRoute", "GRPCRoute"]
-            .into_iter()
-            .map(|kind| SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: kind.to_owned() })
-            .collect(),
-        _ => Vec::new(),
-    }
+/// Routes of these kinds share listeners, and no hostname there.
+fn is_claiming(kind: Kind) -> bool {
+    matches!(kind, Kind::HttpRoute | Kind::GrpcRoute)
+}
+
+fn served_kinds(protocol: &str, is_passed_through: bool) -> Vec<SupportedKind> {
+    let kinds: &[&str] = match protocol {
+        "HTTP" | "HTTPS" => &["HTTPRoute", "GRPCRoute"],
+        "TLS" if is_passed_through => &["TLSRoute"],
+        "TLS" => &["TLSRoute", "TCPRoute"],
+        "TCP" => &["TCPRoute"],
+        _ => &[],
+    };
+    let kind = |kind: &&str| SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: (*kind).to_owned() };
+    kinds.iter().map(kind).collect()
 }
 
 fn is_same(group: &str, kind: &str, other: &SupportedKind) -> bool {
@@ -378,7 +413,7 @@ impl ListenerNode {
 
     /// Gives hostnames to a kind of routes (semantics A.5): the older route decides.
     pub(crate) fn claim(&mut self, kind: Kind, hosts: &[HostBinding]) {
-        if let Some(claims) = &mut self.claims {
+        if let Some(claims) = self.claims.as_mut().filter(|_| is_claiming(kind)) {
             for host in hosts {
                 claims.entry(host.serves.clone()).or_insert(kind);
             }
@@ -391,7 +426,7 @@ impl ListenerNode {
         kind: Kind,
         hosts: &'h [HostBinding],
     ) -> Option<(Kind, Option<&'h str>)> {
-        let claims = self.claims.as_ref()?;
+        let claims = self.claims.as_ref().filter(|_| is_claiming(kind))?;
         hosts.iter().find_map(|host| {
             let owner = claims.get(&host.serves).copied().filter(|owner| *owner != kind)?;
             Some((owner, host.serves.as_deref()))
@@ -464,6 +499,7 @@ impl GatewayNode {
                     protocol: listener.protocol,
                     hostname: listener.hostname.clone(),
                     tls: listener.tls.as_ref().and_then(|tls| tls.served.clone()).map(Box::new),
+                    client: listener.client.clone().map(Box::new),
                     attachments: listener.attachments.clone(),
                 })
                 .collect(),

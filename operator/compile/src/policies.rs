@@ -47,6 +47,7 @@ impl<'o> Policies<'o> {
                         kind: target.kind.as_str().to_owned(),
                         namespace: key.namespace.to_string(),
                         name: target.name.clone(),
+                        section_name: None,
                     },
                     controller_name: CONTROLLER,
                     conditions: vec![condition],

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use igw_crds::objects::grpc_route::GrpcRouteSpec;
 use igw_crds::objects::http_route::{HttpRouteSpec, ParentReference};
+use igw_crds::objects::l4_route::{TcpRouteSpec, TlsRouteSpec};
 use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{Attachment, HostBinding, Route, RouteId};
+use igw_crds::snapshot::{Attachment, HostBinding, Protocol, Route, RouteId};
 
 use crate::backends::{Backends, BadReference};
 use crate::grpc_rules::grpc_rule;
 use crate::hostnames::intersect;
 use crate::input::{ObjectSet, Stored};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
-use crate::rules::{RuleNode, rule};
+use crate::rules::{RuleNode, l4_rule, rule};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
 
 /// Places of gateways by namespace and name.
@@ -25,6 +26,8 @@ type ByName = HashMap<Arc<str>, HashMap<Arc<str>, usize>>;
 enum AnyRoute<'o> {
     Http(&'o HttpRouteSpec),
     Grpc(&'o GrpcRouteSpec),
+    Tcp(&'o TcpRouteSpec),
+    Tls(&'o TlsRouteSpec),
 }
 
 // === impl AnyRoute ===
@@ -34,6 +37,8 @@ impl<'o> AnyRoute<'o> {
         match spec {
             Spec::HttpRoute(spec) => Some(Self::Http(spec)),
             Spec::GrpcRoute(spec) => Some(Self::Grpc(spec)),
+            Spec::TcpRoute(spec) => Some(Self::Tcp(spec)),
+            Spec::TlsRoute(spec) => Some(Self::Tls(spec)),
             _ => None,
         }
     }
@@ -42,6 +47,8 @@ impl<'o> AnyRoute<'o> {
         match self {
             Self::Http(spec) => &spec.parent_refs,
             Self::Grpc(spec) => &spec.parent_refs,
+            Self::Tcp(spec) => &spec.parent_refs,
+            Self::Tls(spec) => &spec.parent_refs,
         }
     }
 
@@ -49,6 +56,8 @@ impl<'o> AnyRoute<'o> {
         match self {
             Self::Http(spec) => &spec.hostnames,
             Self::Grpc(spec) => &spec.hostnames,
+            Self::Tcp(_) => &[],
+            Self::Tls(spec) => &spec.hostnames,
         }
     }
 
@@ -56,13 +65,15 @@ impl<'o> AnyRoute<'o> {
         match self {
             Self::Http(spec) => spec.rules.iter().map(|one| rule(key, one, backends)).collect(),
             Self::Grpc(spec) => spec.rules.iter().map(|one| grpc_rule(key, one, backends)).collect(),
+            Self::Tcp(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
+            Self::Tls(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
         }
     }
 }
 
 /// Routes of every kind, oldest first, then by kind, namespace and name.
 fn by_age(objects: &ObjectSet) -> Vec<(&ObjectKey, &Stored)> {
-    let kinds = [Kind::HttpRoute, Kind::GrpcRoute];
+    let kinds = [Kind::HttpRoute, Kind::GrpcRoute, Kind::TcpRoute, Kind::TlsRoute];
     let mut routes: Vec<_> = kinds.into_iter().flat_map(|kind| objects.by_age(kind)).collect();
     // The sort is stable: equal ages keep the order of their kinds and names.
     routes.sort_by_key(|(_, stored)| stored.created);
@@ -198,8 +209,11 @@ fn attach(
                 Some(HostBinding { serves, ranks: own.map(str::to_owned) })
             })
             .collect();
-        let is_refused =
-            |host: &&HostBinding| !gateway.hostnames.allow(&route.namespace, host.serves.as_deref());
+        let is_refused = |host: &&HostBinding| {
+            // Connections without TLS have no name.
+            listener.protocol != Protocol::Tcp
+                && !gateway.hostnames.allow(&route.namespace, host.serves.as_deref())
+        };
         if let Some(refused) = hosts.iter().find(is_refused) {
             let message = format!(
                 "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",

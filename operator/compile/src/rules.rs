@@ -6,6 +6,7 @@ use igw_crds::objects::ObjectKey;
 use igw_crds::objects::http_route::{
     HttpHeaderMatch, HttpRouteMatch, HttpRouteRule, HttpRouteTimeouts, PathMatchType, ValueMatchType,
 };
+use igw_crds::objects::l4_route::L4RouteRule;
 use igw_crds::objects::names::TimeSpan;
 use igw_crds::snapshot::{Action, Filter, Match, PathMatch, Rule, StringMatch, ValueMatch, WeightedBackend};
 use regex_automata::meta::Regex;
@@ -105,6 +106,27 @@ pub(crate) fn finish(parts: Translated<'_>) -> RuleNode {
         backend_timeout_ms: limit(|timeouts| &timeouts.backend_request),
     };
     RuleNode { rule, unserved: parts.unserved, bad_references: parts.bad_references }
+}
+
+/// Translates the rule of a route of connections.
+pub(crate) fn l4_rule(route: &ObjectKey, rule: &L4RouteRule, backends: &mut Backends<'_>) -> RuleNode {
+    let mut bad_references = Vec::new();
+    let mut candidates = Vec::new();
+    for reference in &rule.backend_refs {
+        let backend = backends.resolve(route, &reference.as_http());
+        let backend = backend.map_err(|bad| bad_references.push(bad)).ok();
+        let weight = reference.weight.as_u32();
+        candidates.push(WeightedBackend { weight, backend, filters: Vec::new() });
+    }
+    let rule = Rule {
+        name: rule.name.as_ref().map(|name| name.as_str().to_owned()),
+        matches: Vec::new(),
+        filters: Vec::new(),
+        action: Action::Forward { backends: candidates },
+        request_timeout_ms: 0,
+        backend_timeout_ms: None,
+    };
+    RuleNode { rule, unserved: None, bad_references }
 }
 
 fn translate(one: &HttpRouteMatch) -> Result<Match, String> {

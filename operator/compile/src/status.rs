@@ -132,6 +132,9 @@ pub struct AncestorReference {
     pub namespace: String,
     /// Name.
     pub name: String,
+    /// A part of it: a listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub section_name: Option<String>,
 }
 
 /// A condition.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use igw_crds::objects::client_policy::ClientTls;
 use igw_crds::objects::gateway::{
     FrontendTls, FrontendValidation, FrontendValidationMode, GatewaySpec, ListenerTls, TlsMode,
 };
@@ -10,6 +11,7 @@ use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{self, ALPN, CIPHER_SUITES, ClientVerification, TlsVersion};
 
 use crate::classes::{ClassOf, Classes, classes};
+use crate::client_policies::apply_tls;
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, ObjectSet};
 use crate::listeners::GATEWAY_GROUP;
@@ -110,7 +112,8 @@ pub(crate) fn client_certificate(
     })
 }
 
-/// TLS that a listener on `port` ends.
+/// TLS that a listener on `port` ends; `is_stream` where it knows nothing of what is inside.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn terminate(
     objects: &ObjectSet,
     facts: &Facts,
@@ -118,6 +121,8 @@ pub(crate) fn terminate(
     spec: &GatewaySpec,
     port: u16,
     tls: &ListenerTls,
+    is_stream: bool,
+    policy: Option<&ClientTls>,
 ) -> TlsNode {
     let mut node = TlsNode::default();
     if tls.mode == TlsMode::Passthrough {
@@ -162,13 +167,24 @@ pub(crate) fn terminate(
         }
         None => None,
     };
-    let options = match options(tls) {
+    let mut options = match options(tls) {
         Ok(options) => options,
         Err(message) => {
             node.refused = Some(("UnsupportedValue", message));
             return node;
         }
     };
+    if is_stream && !tls.options.contains_key(&format!("{OPTION_DOMAIN}alpn")) {
+        // Nobody here knows what the back end speaks.
+        options.alpn.clear();
+    }
+    if let Some(policy) = policy {
+        apply_tls(policy, tls, &mut options);
+        if let Err(message) = check_suites(&options, "ClientPolicy `tls`") {
+            node.refused = Some(("UnsupportedValue", message));
+            return node;
+        }
+    }
     if !certificates.is_empty() {
         node.served = Some(snapshot::ListenerTls { certificates, client, ..options });
     }
@@ -307,13 +323,17 @@ fn options(tls: &ListenerTls) -> Result<snapshot::ListenerTls, String> {
             }
         }
     }
+    check_suites(&made, &format!("option {OPTION_DOMAIN}cipherSuites"))?;
+    Ok(made)
+}
+
+/// Some suite must fit the lowest version.
+fn check_suites(made: &snapshot::ListenerTls, whose: &str) -> Result<(), String> {
     let is_served = |suite: &String| made.min_version == TlsVersion::V12 || !suite.contains("_WITH_");
     if !made.cipher_suites.is_empty() && !made.cipher_suites.iter().any(is_served) {
-        return Err(format!(
-            "option {OPTION_DOMAIN}cipherSuites has no suite of TLS 1.3, the lowest version that is allowed; add one"
-        ));
+        return Err(format!("{whose} has no suite of TLS 1.3, the lowest version that is allowed; add one"));
     }
-    Ok(made)
+    Ok(())
 }
 
 /// Words separated by commas, each of them known.
@@ -333,4 +353,5 @@ fn chosen(name: &str, value: &str, known: &[&str]) -> Result<Vec<String>, String
     }
 }
 
-const OPTION_DOMAIN: &str = "igw.opensvc.com/";
+/// Domain of the options of ours.
+pub(crate) const OPTION_DOMAIN: &str = "igw.opensvc.com/";

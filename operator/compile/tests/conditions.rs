@@ -365,3 +365,133 @@ fn hostnames_and_endpoints_that_a_gateway_config_does_not_allow() {
         assert!(found.iter().any(|found| found == expected), "{endpoint}: {found:?}");
     }
 }
+
+fn l4(kind: &str, name: &str, spec: &str) -> String {
+    route(name, spec).replace("HTTPRoute", kind)
+}
+
+#[test]
+fn routes_of_connections() {
+    let two = "{name: tcp, port: 80, protocol: TCP}, {name: web, port: 81, protocol: HTTP}";
+    let to_tcp = format!("parentRefs: [{{name: g, sectionName: tcp}}], {TO_WEB}");
+    let text = gateway("g", two) + &l4("TCPRoute", "older", &to_tcp) + &l4("TCPRoute", "younger", &to_tcp);
+    check(&text, &["TCPRoute older g Accepted=True/Accepted", "TCPRoute younger g Accepted=True/Accepted"]);
+    let compiled = compiled(&text);
+    let Some((_, status)) = compiled.statuses.iter().find(|(key, _)| &*key.name == "g") else {
+        panic!("no g")
+    };
+    let Status::Gateway(status) = &**status else { panic!("no gateway") };
+    let attached: Vec<i32> = status.listeners.iter().map(|listener| listener.attached_routes).collect();
+    assert_eq!(attached, [2, 0], "all are counted, though the oldest has the traffic");
+    let kinds: Vec<&str> = status
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.supported_kinds)
+        .map(|kind| &*kind.kind)
+        .collect();
+    assert_eq!(kinds.first(), Some(&"TCPRoute"));
+
+    let to_web = TO_WEB.replace("name: s", "name: s, namespace: other");
+    check(
+        &(gateway("g", two)
+            + &l4("TCPRoute", "wrong", &format!("parentRefs: [{{name: g, sectionName: web}}], {TO_WEB}"))
+            + &l4("TCPRoute", "far", &format!("parentRefs: [{{name: g}}], {to_web}"))
+            + &l4(
+                "TCPRoute",
+                "none",
+                "parentRefs: [{name: g}], rules: [{backendRefs: [{group: igw.opensvc.com, kind: Backend, name: b}]}]",
+            )
+            + &l4("TLSRoute", "tls", &format!("parentRefs: [{{name: g}}], hostnames: [a.test], {TO_WEB}"))),
+        &[
+            "TCPRoute wrong g Accepted=False/NotAllowedByListeners",
+            "TCPRoute far g ResolvedRefs=False/RefNotPermitted",
+            "TCPRoute none g Accepted=True/Accepted",
+            "TCPRoute none g ResolvedRefs=False/BackendNotFound",
+            "TLSRoute tls g Accepted=False/NotAllowedByListeners",
+        ],
+    );
+    let grant = |kind: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {{name: r, namespace: other}}\nspec:\n  \
+             from: [{{group: gateway.networking.k8s.io, kind: {kind}, namespace: default}}]\n  to: [{{group: \"\", kind: Service}}]\n"
+        )
+    };
+    let far = gateway("g", two) + &l4("TCPRoute", "far", &format!("parentRefs: [{{name: g}}], {to_web}"));
+    check(&(far.clone() + &grant("TCPRoute")), &["TCPRoute far g ResolvedRefs=True/ResolvedRefs"]);
+    check(&(far + &grant("HTTPRoute")), &["TCPRoute far g ResolvedRefs=False/RefNotPermitted"]);
+}
+
+#[test]
+fn listeners_of_names() {
+    let pass = "{name: pass, port: 443, protocol: TLS, hostname: \"*.a.test\", tls: {mode: Passthrough}}";
+    let ended = "{name: ended, port: 443, protocol: TLS, hostname: b.test, tls: {mode: Terminate, certificateRefs: [{name: s}]}}";
+    let web =
+        "{name: web, port: 443, protocol: HTTPS, hostname: c.test, tls: {certificateRefs: [{name: s}]}}";
+    let of = |names: &str| format!("parentRefs: [{{name: g}}], hostnames: [{names}], {TO_WEB}");
+    check(
+        &(gateway("g", &[pass, ended, web].join(", "))
+            + &l4("TLSRoute", "a", &of("x.a.test"))
+            + &l4("TLSRoute", "b", &of("b.test"))
+            + &l4("TLSRoute", "c", &of("c.test"))
+            + &l4("TCPRoute", "t", &format!("parentRefs: [{{name: g}}], {TO_WEB}"))),
+        &[
+            "Gateway g pass Accepted=True/Accepted",
+            "Gateway g pass Programmed=Unknown/Pending",
+            "Gateway g ended Accepted=True/Accepted",
+            "Gateway g ended ResolvedRefs=False/InvalidCertificateRef",
+            "Gateway g web Accepted=True/Accepted",
+            "TLSRoute a g Accepted=True/Accepted",
+            "TLSRoute b g Accepted=True/Accepted",
+            "TLSRoute c g Accepted=False/NoMatchingListenerHostname",
+            "TCPRoute t g Accepted=True/Accepted",
+        ],
+    );
+    let twice = web.replace("web", "twice").replace("c.test", "\"*.a.test\"");
+    let tcp = "{name: tcp, port: 443, protocol: TCP}";
+    let http = "{name: http, port: 443, protocol: HTTP}";
+    for (other, reason) in [(tcp, "ProtocolConflict"), (http, "ProtocolConflict")] {
+        let wanted = format!("Gateway g pass Accepted=False/{reason}");
+        check(
+            &gateway("g", &format!("{pass}, {other}")),
+            &[&wanted, "Gateway g Accepted=False/ListenersNotValid"],
+        );
+    }
+    check(&gateway("g", &format!("{pass}, {twice}")), &["Gateway g twice Accepted=False/HostnameConflict"]);
+}
+
+#[test]
+fn policies_of_clients() {
+    let policy = |name: &str, target: &str, fields: &str| {
+        format!(
+            "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: ClientPolicy\nmetadata: {{name: {name}}}\nspec: {{targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, {target}}}], {fields}}}\n"
+        )
+    };
+    let text = gateway("g", "{name: web, port: 80, protocol: HTTP}, {name: more, port: 81, protocol: HTTP}")
+        + &policy("whole", "name: g", "hsts: {includeSubDomains: true}, trustedProxies: [10.0.0.0/8]")
+        + &policy("again", "name: g", "hsts: {}")
+        + &policy(
+            "part",
+            "name: g, sectionName: more",
+            "hsts: {maxAge: 90s}, http2: {maxConcurrentStreams: 7}",
+        )
+        + &policy("lost", "name: other", "hsts: {}")
+        + &policy("astray", "name: g, sectionName: none", "hsts: {}");
+    check(
+        &text,
+        &[
+            "ClientPolicy whole g Accepted=True/Accepted",
+            "ClientPolicy again g Accepted=False/Conflicted",
+            "ClientPolicy part g Accepted=True/Accepted",
+            "ClientPolicy lost other Accepted=False/TargetNotFound",
+            "ClientPolicy astray g Accepted=False/TargetNotFound",
+        ],
+    );
+    let compiled = compiled(&text);
+    let found: Vec<_> =
+        compiled.snapshot.gateways[0].listeners.iter().map(|listener| listener.client.clone()).collect();
+    let [Some(web), Some(more)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(web.hsts.as_deref(), Some("max-age=31536000; includeSubDomains"));
+    assert_eq!(web.trusted_proxies, ["10.0.0.0/8"]);
+    assert_eq!((more.hsts.as_deref(), more.http2_streams), (Some("max-age=90"), Some(7)));
+    assert!(more.trusted_proxies.is_empty(), "the policy of a listener counts alone");
+}

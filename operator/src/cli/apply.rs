@@ -187,9 +187,11 @@ async fn wait(client: &Client, keys: &[&ObjectKey], limit: Duration) -> Result<E
     loop {
         let listing = ClusterRead::load(client, None).await?.view().listing();
         let mut open = Vec::new();
-        for key in
-            keys.iter().filter(|key| matches!(key.kind, Kind::Gateway | Kind::HttpRoute | Kind::GatewayClass))
-        {
+        let is_judged = |key: &&&ObjectKey| {
+            use Kind::{Gateway, GatewayClass, HttpRoute, TcpRoute, TlsRoute};
+            matches!(key.kind, Gateway | GatewayClass | HttpRoute | TcpRoute | TlsRoute)
+        };
+        for key in keys.iter().filter(is_judged) {
             let name = object_name(key);
             let object =
                 listing.objects.iter().find(|object| crate::objects::listing::object_id(object) == name);

@@ -1,14 +1,17 @@
 //! `igw explain`: which rule a request meets, where it goes, and why the others lost.
 //!
+//! Connections of TCPRoutes and TLSRoutes are asked about by `TCP` or `TLS` in place of a method.
+//!
 //! The decision is made by the tables that the proxy uses; this file only finds the request's port and words.
 
 mod request;
+mod stream;
 mod verdict;
 
 use std::net::IpAddr;
 
 use clap::ValueEnum;
-use igw_crds::snapshot::Snapshot;
+use igw_crds::snapshot::{Protocol, Snapshot};
 use igw_route::PortRoutes;
 
 use self::request::Request;
@@ -21,10 +24,10 @@ use crate::output::text::{complain, emit};
 /// Arguments of `igw explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// Method of the request
+    /// Method of the request, or TCP or TLS for a connection
     #[arg(value_name = "METHOD")]
     method: String,
-    /// URL of the request
+    /// URL of the request, or [name]:port of the connection
     #[arg(value_name = "URL")]
     url: String,
     /// A header field of the request; may be repeated
@@ -63,11 +66,38 @@ struct Place {
 /// # Errors
 /// Usage, a target that does not answer, standard output's.
 pub fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
+    if let "TCP" | "TLS" = args.method.as_str() {
+        let snapshot = args.target.snapshot()?;
+        let verdict = stream::explain(&snapshot, &args.method, &args.url, args.gateway.as_deref())?;
+        match args.output {
+            Form::Text => emit(&verdict.in_words())?,
+            Form::Json => emit(&format!("{:#}\n", verdict.to_json()))?,
+        }
+        return Ok(if verdict.is_match() { Exit::Done } else { Exit::Failed });
+    }
     let request = Request::parse(&args.method, &args.url, &args.headers, args.client)?;
     let snapshot = args.target.snapshot()?;
     let verdict = match place(&snapshot, &request, args.gateway.as_deref())? {
         Ok(place) => {
             let routes = PortRoutes::build(&snapshot, place.gateway, &place.listeners);
+            let listeners =
+                snapshot.gateways.get(place.gateway).map_or(&[][..], |gateway| &gateway.listeners);
+            let listener = routes.listener_of(&request.host).and_then(|index| listeners.get(index));
+            let protocol = listener.map(|listener| listener.protocol);
+            if let Some(protocol @ (Protocol::Tcp | Protocol::Tls)) = protocol {
+                let word = if protocol == Protocol::Tcp { "TCP" } else { "TLS" };
+                let reason = format!(
+                    "the listener takes connections as they come; ask `igw explain {word} {}:{}`",
+                    String::from_utf8_lossy(&request.host),
+                    place.port
+                );
+                let verdict = Verdict::nowhere(&request, reason);
+                emit(&match args.output {
+                    Form::Text => verdict.in_words(),
+                    Form::Json => format!("{:#}\n", verdict.to_json()),
+                })?;
+                return Ok(Exit::Failed);
+            }
             let mut verdict = Verdict::new(&snapshot, place.gateway, place.port, &routes, &request);
             if let Some(socket) = args.target.proxy_socket()
                 && let Ok(bytes) = fetch(&socket, "/api/v1/backends")

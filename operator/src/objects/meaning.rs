@@ -95,8 +95,13 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
                 idle_fields(key, spec).map(|(field, message)| notice(key, Some(taken), field, message)),
             );
         }
-        let Spec::HttpRoute(route) = &taken.object.spec else { continue };
-        for (index, parent) in route.parent_refs.iter().enumerate() {
+        let parents = match &taken.object.spec {
+            Spec::HttpRoute(route) => &route.parent_refs,
+            Spec::TcpRoute(route) => &route.parent_refs,
+            Spec::TlsRoute(route) => &route.parent_refs,
+            _ => continue,
+        };
+        for (index, parent) in parents.iter().enumerate() {
             let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
             let is_gateway = Kind::find(parent.group.as_str(), parent.kind.as_str()) == Some(Kind::Gateway);
             if is_gateway && !gateways.contains(&(namespace, parent.name.as_str())) {

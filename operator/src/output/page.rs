@@ -60,7 +60,8 @@ fn gateways(listing: &Listing) -> Vec<Vec<String>> {
 
 fn routes(listing: &Listing) -> Vec<Vec<String>> {
     let mut rows = vec![];
-    for route in of_kind(listing, "HTTPRoute") {
+    let kinds = ["HTTPRoute", "TCPRoute", "TLSRoute"];
+    for route in kinds.into_iter().flat_map(|kind| of_kind(listing, kind)) {
         for parent in items(route, "/status/parents") {
             let conditions = items(parent, "/conditions");
             rows.push(vec![

@@ -108,7 +108,7 @@ fn columns(kind: &str) -> Vec<Column> {
                 items(object, "/status/listeners").iter().filter_map(attached).sum::<u64>().to_string()
             }),
         ],
-        "HTTPRoute" => vec![
+        "HTTPRoute" | "TLSRoute" => vec![
             column("HOSTNAMES", hostnames),
             wide("PARENTS", |object| {
                 list(items(object, "/spec/parentRefs").iter().map(|parent| text(parent, "/name")))
@@ -119,7 +119,14 @@ fn columns(kind: &str) -> Vec<Column> {
         "Backend" => {
             vec![column("ENDPOINTS", |object| list(items(object, "/spec/endpoints").iter().map(endpoint)))]
         }
-        "BackendPolicy" => vec![
+        "TCPRoute" => vec![
+            column("PARENTS", |object| {
+                list(items(object, "/spec/parentRefs").iter().map(|parent| text(parent, "/name")))
+            }),
+            wide("ACCEPTED", |object| parents_condition(object, "Accepted")),
+            wide("RESOLVED", |object| parents_condition(object, "ResolvedRefs")),
+        ],
+        "BackendPolicy" | "ClientPolicy" => vec![
             column("TARGETS", |object| {
                 list(items(object, "/spec/targetRefs").iter().map(|target| {
                     format!("{}/{}", text(target, "/kind").to_lowercase(), text(target, "/name"))

@@ -63,6 +63,7 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
         protocol: Protocol::Http,
         hostname: None,
         tls: None,
+        client: None,
         attachments,
     };
     snapshot.gateways.push(Gateway {

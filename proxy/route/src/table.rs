@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use igw_crds::snapshot::{RouteId, Snapshot};
+use igw_crds::snapshot::{Protocol, RouteId, Snapshot};
 
 use crate::RequestView;
 use crate::condition::Candidate;
@@ -53,6 +53,8 @@ pub(crate) struct ListenerRoutes {
     /// By the routes' own hostnames. A host that matches the listener and the route's own name matches their
     /// intersection, so the intersection needs no table.
     pub(crate) hosts: HostTable<PathIndex>,
+    /// Targets of connections that are passed on as they are, by the routes' own hostnames.
+    pub(crate) streams: HostTable<Option<u32>>,
 }
 
 // === impl PortRoutes ===
@@ -72,14 +74,18 @@ impl PortRoutes {
                 continue;
             }
             *place = Some(tables.routes.len());
-            let mut routes = ListenerRoutes { listener: *index, hosts: HostTable::default() };
+            let mut routes = ListenerRoutes {
+                listener: *index,
+                hosts: HostTable::default(),
+                streams: HostTable::default(),
+            };
             for attachment in &listener.attachments {
                 let Some(route) = snapshot.routes.get(attachment.route.0 as usize) else { continue };
                 let mut of_rule: HashMap<usize, u32> = HashMap::new();
                 let mut own_names = HashSet::new();
                 // A name that a route writes twice counts once.
                 for binding in attachment.hosts.iter().filter(|binding| own_names.insert(&binding.ranks)) {
-                    let paths = routes.hosts.entry(binding.ranks.as_deref());
+                    let is_stream = matches!(listener.protocol, Protocol::Tcp | Protocol::Tls);
                     for (rule_index, rule) in route.rules.iter().enumerate() {
                         let targets = &mut tables.targets;
                         let target = *of_rule.entry(rule_index).or_insert_with(|| {
@@ -90,6 +96,12 @@ impl PortRoutes {
                             });
                             u32::try_from(targets.len() - 1).unwrap_or(u32::MAX)
                         });
+                        if is_stream {
+                            // The oldest route of a name has all of it.
+                            routes.streams.entry(binding.ranks.as_deref()).get_or_insert(target);
+                            continue;
+                        }
+                        let paths = routes.hosts.entry(binding.ranks.as_deref());
                         for (matched, one) in rule.matches.iter().enumerate() {
                             let rank = Rank::new(one, attachment.route.0, rule_index, matched);
                             let matched = u16::try_from(matched).unwrap_or(u16::MAX);
@@ -115,6 +127,16 @@ impl PortRoutes {
         let Some(routes) = self.listener(request.host()) else { return Selection::NoListener };
         match routes.hosts.matching(request.host()).find_map(|paths| paths.select(request)) {
             Some(found) => Selection::Rule { target: found.target, matched: found.matched },
+            None => Selection::NoRoute { listener: routes.listener },
+        }
+    }
+
+    /// Finds the route of a connection by the name that its client asks for; an empty name is one that nobody gave.
+    #[must_use]
+    pub fn stream(&self, name: &[u8]) -> Selection {
+        let Some(routes) = self.listener(name) else { return Selection::NoListener };
+        match routes.streams.matching(name).find_map(|target| *target) {
+            Some(target) => Selection::Rule { target, matched: 0 },
             None => Selection::NoRoute { listener: routes.listener },
         }
     }

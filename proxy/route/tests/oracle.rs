@@ -192,6 +192,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             port: 80,
             protocol: Protocol::Http,
             tls: None,
+            client: None,
             hostname: hostname.map(str::to_owned),
             attachments: attachments.clone(),
         });

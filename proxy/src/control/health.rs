@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use igw_crds::snapshot::{ActiveCheck, BackendProtocol, Probe};
+use igw_crds::snapshot::{ActiveCheck, BackendProtocol, Probe, ProxyVersion};
 use igw_h1::{Limits, Parsed, RequestKind, ResponseHead};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::clock;
 use crate::metrics::checks::CheckCounts;
+use crate::proxy_protocol;
 use crate::upstream::backend::{Backend, EndpointSet, Security};
 use crate::upstream::endpoint::{Address, Endpoint, Health};
 use crate::worker::random::Random;
@@ -36,13 +37,14 @@ struct Running {
 struct CheckWay {
     protocol: BackendProtocol,
     tls: Security,
+    proxy: Option<ProxyVersion>,
 }
 
 // === impl CheckWay ===
 
 impl CheckWay {
     fn of(set: &EndpointSet) -> Self {
-        Self { protocol: set.protocol, tls: set.tls.clone() }
+        Self { protocol: set.protocol, tls: set.tls.clone(), proxy: set.connections.proxy_protocol }
     }
 }
 
@@ -104,8 +106,8 @@ async fn run(
     };
     loop {
         let started = clock::now();
-        let is_good =
-            tokio::time::timeout(limit, probe(&endpoint.address, &check.probe, &way)).await.unwrap_or(false);
+        let probe = probe(&endpoint.address, &check.probe, &way);
+        let is_good = tokio::time::timeout(limit, probe).await.unwrap_or(false);
         counts.count(&backend.key, is_good);
         if is_good {
             (n_good, n_bad) = (n_good.saturating_add(1), 0);
@@ -134,23 +136,35 @@ async fn run(
 
 /// A check speaks as requests do. One that only connects does not shake hands.
 async fn probe(address: &Address, probe: &Probe, way: &CheckWay) -> bool {
-    let Probe::Http { method, .. } = probe else {
-        return match address {
-            Address::Tcp(to) => TcpStream::connect(to).await.is_ok(),
-            Address::Unix(path) => UnixStream::connect(path).await.is_ok(),
-        };
-    };
-    let asked =
-        Asked { probe, address, kind: if method == "HEAD" { RequestKind::Head } else { RequestKind::Other } };
+    let is_head = matches!(probe, Probe::Http { method, .. } if method == "HEAD");
+    let asked = Asked { probe, address, kind: if is_head { RequestKind::Head } else { RequestKind::Other } };
     match address {
         Address::Tcp(to) => match TcpStream::connect(to).await {
-            Ok(stream) => secure(stream, &asked, way).await,
+            Ok(stream) => announce(stream, &asked, way).await,
             Err(_) => false,
         },
         Address::Unix(path) => match UnixStream::connect(path).await {
-            Ok(stream) => secure(stream, &asked, way).await,
+            Ok(stream) => announce(stream, &asked, way).await,
             Err(_) => false,
         },
+    }
+}
+
+/// Says who asks, where the endpoint wants to know.
+async fn announce<S>(mut stream: S, asked: &Asked<'_>, way: &CheckWay) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    if let Some(version) = way.proxy {
+        let mut header = Vec::new();
+        proxy_protocol::write_local(&mut header, version);
+        if stream.write_all(&header).await.is_err() {
+            return false;
+        }
+    }
+    match asked.probe {
+        Probe::Http { .. } => secure(stream, asked, way).await,
+        _ => true,
     }
 }
 

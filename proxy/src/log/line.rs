@@ -63,6 +63,22 @@ impl LogDraft {
     }
 }
 
+impl LogDraft {
+    /// A line about a connection that is passed on as it is: `protocol` and the name that the client asked for stand in
+    /// for the request.
+    pub(crate) fn of_stream(client: &str, protocol: &str, name: &[u8], age: std::time::Duration) -> Self {
+        let started = crate::clock::wall().saturating_sub(age);
+        Self {
+            client: client.to_owned(),
+            method: protocol.as_bytes().to_vec(),
+            host: cut(name).to_vec(),
+            path: Vec::new(),
+            version: "",
+            started_wall_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 // === impl LogLine ===
 
 impl LogLine<'_> {
@@ -93,11 +109,18 @@ impl LogLine<'_> {
             or_dash(self.cause),
         );
         escape(out, &draft.method);
-        out.extend_from_slice(b" http://");
-        escape(out, &draft.host);
-        escape(out, &draft.path);
-        out.push(b' ');
-        out.extend_from_slice(draft.version.as_bytes());
+        if draft.version.is_empty() {
+            if !draft.host.is_empty() {
+                out.push(b' ');
+                escape(out, &draft.host);
+            }
+        } else {
+            out.extend_from_slice(b" http://");
+            escape(out, &draft.host);
+            escape(out, &draft.path);
+            out.push(b' ');
+            out.extend_from_slice(draft.version.as_bytes());
+        }
         out.extend_from_slice(b"\"\n");
     }
 

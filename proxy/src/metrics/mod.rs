@@ -2,8 +2,10 @@
 
 pub(crate) mod abuse;
 pub(crate) mod checks;
+pub(crate) mod greetings;
 pub(crate) mod handshakes;
 pub(crate) mod series;
+pub(crate) mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::shared::Shared;
 use crate::upstream::endpoint::State;
 use checks::CheckCounts;
 use series::{BOUNDS_MS, Labels, SeriesIndex, Sums};
+use streams::{StreamResult, StreamSums};
 
 /// The registry of the process.
 pub(crate) struct Metrics {
@@ -104,6 +107,13 @@ impl Collector for Readings {
                 vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
             ),
         ];
+        families.extend(streams(&self.series.used_streams()));
+        let greetings = self.shared.greetings.all().filter(|(_, count)| *count > 0);
+        families.push(counter(
+            "igw_proxy_protocol_connections_total",
+            "Connections of peers that must tell the client's address, by what they said.",
+            greetings.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+        ));
         let live_since = self.live_since.load(std::sync::atomic::Ordering::Relaxed);
         families.push(gauge(
             "igw_snapshot_age_seconds",
@@ -164,6 +174,33 @@ impl Collector for Readings {
         families.retain(|family| !family.get_metric().is_empty());
         families
     }
+}
+
+/// Families of connections that are passed on as they are.
+fn streams(used: &[(Labels, StreamSums)]) -> [MetricFamily; 3] {
+    let (mut connections, mut bytes, mut active) = (Vec::new(), Vec::new(), Vec::new());
+    for (labels, sums) in used {
+        let with = |name, value: &str| {
+            let mut pairs = pairs_of(labels);
+            pairs.push((name, value.to_owned()));
+            pairs
+        };
+        for (result, count) in StreamResult::ALL.iter().zip(sums.results).filter(|(_, count)| *count > 0) {
+            connections.push((with("result", result.as_str()), count));
+        }
+        bytes.push((with("direction", "in"), sums.received));
+        bytes.push((with("direction", "out"), sums.sent));
+        active.push((pairs_of(labels), sums.active as f64));
+    }
+    [
+        counter(
+            "igw_l4_connections_total",
+            "Connections of TCP and TLS routes by how they ended.",
+            connections,
+        ),
+        counter("igw_l4_bytes_total", "Bytes of TCP and TLS routes: in from clients, out to them.", bytes),
+        gauge("igw_l4_connections_active", "Connections of TCP and TLS routes open now.", active),
+    ]
 }
 
 fn requests(used: &[(Labels, Sums)]) -> MetricFamily {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::streams::{StreamSeries, StreamSums};
+
 /// Labels of a series.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Labels {
@@ -28,8 +30,10 @@ pub(crate) struct SeriesIndex {
     inner: Mutex<Inner>,
 }
 
+#[derive(Default)]
 struct Inner {
     series: HashMap<Labels, Arc<Series>>,
+    streams: HashMap<Labels, Arc<StreamSeries>>,
     budget: usize,
 }
 
@@ -99,11 +103,29 @@ impl Cell {
     }
 }
 
+// === impl Labels ===
+
+impl Labels {
+    /// Stands for all that have no series of their own.
+    fn other() -> Self {
+        let other = || OTHER.to_owned();
+        Self { gateway: other(), listener: other(), route: other(), rule: other(), backend: other() }
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn has_room(&self) -> bool {
+        self.series.len() + self.streams.len() < self.budget
+    }
+}
+
 // === impl SeriesIndex ===
 
 impl SeriesIndex {
     pub(crate) fn new(n_workers: usize) -> Self {
-        Self { n_workers, inner: Mutex::new(Inner { series: HashMap::new(), budget: BUDGET_BASE }) }
+        Self { n_workers, inner: Mutex::new(Inner { budget: BUDGET_BASE, ..Inner::default() }) }
     }
 
     /// Sets the budget for a number of configured routes.
@@ -114,14 +136,33 @@ impl SeriesIndex {
     /// The series of these labels; `other` once the budget is spent.
     pub(crate) fn series(&self, labels: Labels) -> Arc<Series> {
         let mut inner = self.lock();
-        let labels = if inner.series.len() < inner.budget || inner.series.contains_key(&labels) {
-            labels
-        } else {
-            let other = || OTHER.to_owned();
-            Labels { gateway: other(), listener: other(), route: other(), rule: other(), backend: other() }
-        };
+        let is_known = inner.series.contains_key(&labels);
+        let labels = if is_known || inner.has_room() { labels } else { Labels::other() };
         let n_workers = self.n_workers;
         Arc::clone(inner.series.entry(labels).or_insert_with(|| Arc::new(Series::new(n_workers))))
+    }
+
+    /// The series of connections of these labels; `other` once the budget is spent.
+    pub(crate) fn stream(&self, labels: Labels) -> Arc<StreamSeries> {
+        let mut inner = self.lock();
+        let is_known = inner.streams.contains_key(&labels);
+        let labels = if is_known || inner.has_room() { labels } else { Labels::other() };
+        let n_workers = self.n_workers;
+        Arc::clone(inner.streams.entry(labels).or_insert_with(|| Arc::new(StreamSeries::new(n_workers))))
+    }
+
+    /// Series of connections that counted something, in order of their labels.
+    pub(crate) fn used_streams(&self) -> Vec<(Labels, StreamSums)> {
+        let inner = self.lock();
+        let mut used: Vec<(Labels, StreamSums)> = inner
+            .streams
+            .iter()
+            .map(|(labels, series)| (labels.clone(), series.sums()))
+            .filter(|(_, sums)| *sums != StreamSums::default())
+            .collect();
+        drop(inner);
+        used.sort_by(|a, b| a.0.cmp(&b.0));
+        used
     }
 
     /// Series that counted something, in order of their labels.

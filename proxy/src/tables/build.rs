@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Snapshot};
+use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot};
 use igw_route::PortRoutes;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::clients::{ClientTables, networks};
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
 use crate::tls::config::Configs;
@@ -79,7 +80,21 @@ impl Lasting {
             for (number, positions) in by_port {
                 let port = self.port(&name, number);
                 let routes = PortRoutes::build(snapshot, index, &positions);
-                let targets = self.targets(&name, &listeners, &routes, &rules);
+                let protocols: Vec<Protocol> =
+                    gateway.listeners.iter().map(|listener| listener.protocol).collect();
+                let targets = self.targets(&name, &listeners, &protocols, &routes, &rules);
+                let here = || positions.iter().filter_map(|position| gateway.listeners.get(*position));
+                let announcers = here()
+                    .filter_map(|listener| listener.client.as_deref())
+                    .flat_map(|rules| networks(&rules.proxy_protocol))
+                    .collect();
+                let unrouted_streams = listeners
+                    .iter()
+                    .map(|listener| {
+                        let (gateway, listener) = (name.to_string(), listener.to_string());
+                        self.series.stream(Labels { gateway, listener, ..Labels::default() })
+                    })
+                    .collect();
                 let unrouted = listeners
                     .iter()
                     .map(|listener| listener.to_string())
@@ -93,6 +108,23 @@ impl Lasting {
                 let tables = PortTables {
                     tls,
                     client_identity: client_identity.clone(),
+                    is_tcp: here().any(|listener| listener.protocol == Protocol::Tcp),
+                    clients: gateway
+                        .listeners
+                        .iter()
+                        .map(|listener| ClientTables::new(listener.client.as_deref()))
+                        .collect(),
+                    protocols,
+                    passing: gateway
+                        .listeners
+                        .iter()
+                        .map(|listener| listener.protocol == Protocol::Tls && listener.tls.is_none())
+                        .collect(),
+                    announcers,
+                    http2_streams: here()
+                        .filter_map(|listener| listener.client.as_ref()?.http2_streams)
+                        .min(),
+                    unrouted_streams,
                     gateway: Arc::clone(&name),
                     settings: Arc::clone(&settings),
                     number,
@@ -122,7 +154,19 @@ impl Lasting {
             .collect();
         let certificates = certificates.into_values().cloned().collect();
         self.n_tables += 1;
-        Tables { stamp: self.n_tables, epoch, generation, ports, backends, binds, certificates, faults }
+        let tells_clients =
+            snapshot.backends.iter().any(|backend| backend.connections.proxy_protocol.is_some());
+        Tables {
+            stamp: self.n_tables,
+            epoch,
+            generation,
+            ports,
+            tells_clients,
+            backends,
+            binds,
+            certificates,
+            faults,
+        }
     }
 
     /// What handshakes on a port need, by listener index; nothing on a port without TLS.
@@ -138,8 +182,8 @@ impl Lasting {
         for (position, listener) in
             gateway.listeners.iter().enumerate().filter(|(at, _)| positions.contains(at))
         {
+            is_tls |= matches!(listener.protocol, Protocol::Https | Protocol::Tls);
             let Some(tls) = &listener.tls else { continue };
-            is_tls = true;
             let place = (Arc::clone(name), Arc::from(listener.name.as_str()));
             match self.tls.config(&format!("{name}/{}", listener.name), tls, &mut self.keys) {
                 Ok((config, missing)) => {
@@ -211,6 +255,7 @@ impl Lasting {
         &self,
         gateway: &Arc<str>,
         listeners: &[Arc<str>],
+        protocols: &[Protocol],
         routes: &PortRoutes,
         rules: &[Vec<Arc<RuleTables>>],
     ) -> Vec<TargetTables> {
@@ -233,14 +278,18 @@ impl Lasting {
                     ActionTables::Forward(candidates) => candidates,
                     ActionTables::Respond { .. } => &[],
                 };
-                let series = candidates
+                let backends = candidates
                     .iter()
                     .map(|candidate| candidate.backend.as_ref().map(|backend| backend.key.to_string()))
                     .map(Option::unwrap_or_default)
-                    .chain([String::new()])
-                    .map(|backend| self.series.series(labels(backend)))
-                    .collect();
-                TargetTables { rule, series, listener: target.listener }
+                    .chain([String::new()]);
+                let is_stream = matches!(protocols.get(target.listener), Some(Protocol::Tcp | Protocol::Tls));
+                let (mut series, mut streams) = (Vec::new(), Vec::new());
+                match is_stream {
+                    true => streams.extend(backends.map(|backend| self.series.stream(labels(backend)))),
+                    false => series.extend(backends.map(|backend| self.series.series(labels(backend)))),
+                }
+                TargetTables { rule, series, streams, listener: target.listener }
             })
             .collect()
     }

@@ -4,18 +4,22 @@
 //! that health, pools and counters survive any change.
 
 mod build;
+pub(crate) mod clients;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use igw_crds::snapshot::{Certificate, Filter, HeaderEdit, PathEdit, Redirect, Rewrite, Settings};
+use igw_crds::snapshot::{Certificate, Filter, HeaderEdit, PathEdit, Protocol, Redirect, Rewrite, Settings};
 use igw_route::PortRoutes;
+use ipnet::IpNet;
 use rustls::ServerConfig;
 
 pub(crate) use build::Lasting;
+use clients::ClientTables;
 
 use crate::metrics::series::Series;
+use crate::metrics::streams::StreamSeries;
 use crate::upstream::backend::Backend;
 use crate::upstream::secure::ClientIdentity;
 
@@ -28,6 +32,8 @@ pub(crate) struct Tables {
     pub(crate) generation: u64,
     /// By port number; `None` for a port that is configured no more.
     pub(crate) ports: Vec<Option<Arc<PortTables>>>,
+    /// Some back end wants to be told who its clients are.
+    pub(crate) tells_clients: bool,
     /// Every back end in use.
     pub(crate) backends: Vec<Arc<Backend>>,
     /// Sockets wanted: address and the port number that serves it. No address twice.
@@ -60,6 +66,20 @@ pub(crate) struct PortTables {
     pub(crate) tls: Option<Vec<Option<Arc<ServerConfig>>>>,
     /// What the gateway shows to endpoints that ask for a certificate.
     pub(crate) client_identity: Option<Arc<ClientIdentity>>,
+    /// What listeners believe of clients, by listener index.
+    pub(crate) clients: Vec<ClientTables>,
+    /// Protocols of listeners, by listener index.
+    pub(crate) protocols: Vec<Protocol>,
+    /// Listeners that leave TLS to back ends, by listener index.
+    pub(crate) passing: Vec<bool>,
+    /// Streams of an HTTP/2 connection without TLS at a time: the least that a listener here allows.
+    pub(crate) http2_streams: Option<u32>,
+    /// Peers whose connections begin with a PROXY header.
+    pub(crate) announcers: Vec<IpNet>,
+    /// The port takes connections as they come.
+    pub(crate) is_tcp: bool,
+    /// Connections without a route, by listener index.
+    pub(crate) unrouted_streams: Vec<Arc<StreamSeries>>,
     /// Requests without a route, by listener index; the last counts those without a listener.
     pub(crate) unrouted: Vec<Arc<Series>>,
 }
@@ -69,6 +89,8 @@ pub(crate) struct TargetTables {
     pub(crate) rule: Arc<RuleTables>,
     /// By backendRef; the last one counts answers of the gateway itself.
     pub(crate) series: Vec<Arc<Series>>,
+    /// The same for connections that are passed on as they are; empty for requests.
+    pub(crate) streams: Vec<Arc<StreamSeries>>,
     pub(crate) listener: usize,
 }
 
@@ -118,6 +140,20 @@ pub(crate) struct Filters {
 pub(crate) enum FilterEnd {
     Redirect(Redirect),
     Fail { status: u16, cause: Arc<str> },
+}
+
+// === impl PortTables ===
+
+impl PortTables {
+    /// The listener leaves TLS to back ends.
+    pub(crate) fn passes_through(&self, listener: usize) -> bool {
+        self.passing.get(listener).copied().unwrap_or_default()
+    }
+
+    /// Connections of this peer begin with a PROXY header.
+    pub(crate) fn announces(&self, peer: IpAddr) -> bool {
+        !self.announcers.is_empty() && clients::contains(&self.announcers, peer)
+    }
 }
 
 // === impl Tables ===

@@ -5,4 +5,5 @@ pub(crate) mod hello;
 pub(crate) mod keys;
 pub(crate) mod provider;
 pub(crate) mod stream;
+pub(crate) mod subject;
 pub(crate) mod trust;

@@ -213,6 +213,10 @@ impl LocalBackend {
         max_idle_ms: u64,
         cx: &mut Context<'_>,
     ) -> Option<Lease> {
+        if picked.set().connections.proxy_protocol.is_some() {
+            // Such a connection belongs to the client that it was opened for.
+            return None;
+        }
         let mut pools = self.pools.borrow_mut();
         let pool = pools.get_mut(picked.endpoint().slot)?;
         if pool.endpoint != picked.endpoint().id {
@@ -430,6 +434,9 @@ impl Lease {
     /// Gives a healthy, silent connection back to the pool.
     pub(crate) fn release(self, now: Tick) {
         let Lease { stream, ticket, identity, .. } = self;
+        if ticket.picked.set().connections.proxy_protocol.is_some() {
+            return;
+        }
         let local = Rc::clone(&ticket.local);
         let picked = ticket.picked.clone();
         drop(ticket);

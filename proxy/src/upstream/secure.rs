@@ -36,6 +36,8 @@ pub(crate) struct Identity {
 /// Protocols that are offered to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
+    /// No protocol: what is passed on is not known.
+    Nothing,
     Http1,
     Http2,
     /// HTTP/2 first.
@@ -93,6 +95,7 @@ impl Identity {
 impl Offer {
     fn alpn(self) -> Vec<Vec<u8>> {
         let names: &[&[u8]] = match self {
+            Self::Nothing => &[],
             Self::Http1 => &[b"http/1.1"],
             Self::Http2 => &[b"h2"],
             Self::Either => &[b"h2", b"http/1.1"],

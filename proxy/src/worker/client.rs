@@ -28,6 +28,10 @@ pub(crate) struct Client {
 
 /// Who is at the other end of a client connection.
 pub(crate) struct Peer {
+    /// The client, as its socket tells or a trusted peer.
+    pub(crate) address: SocketAddr,
+    /// Where it connected to, if somebody wants to know.
+    pub(crate) destination: Option<SocketAddr>,
     /// Address in text, IPv4-mapped addresses as IPv4.
     pub(crate) text: String,
     /// What TLS says of the client, where the gateway ends it.
@@ -49,6 +53,8 @@ pub(crate) type ServerTls = TlsStream<UnbufferedServerConnection, TcpStream>;
 pub(crate) struct ClientTls {
     /// The name that the client asked for, in lower case; empty if it asked for none.
     pub(crate) server_name: Vec<u8>,
+    /// Subject of the verified certificate that the client showed.
+    pub(crate) subject: Option<Box<[u8]>>,
     /// The listener of that name in the tables of a stamp.
     listener: Cell<(u64, Option<usize>)>,
 }
@@ -57,11 +63,13 @@ pub(crate) struct ClientTls {
 
 impl Client {
     pub(crate) fn new(worker: &Worker, stream: TcpStream, peer: SocketAddr) -> Self {
+        let is_asked = worker.tables().shared.tells_clients;
+        let destination = is_asked.then(|| stream.local_addr().ok()).flatten();
         Self {
             stream: ClientStream::Plain(stream),
             unread: InBuffer::default(),
             timer: worker.wheel.timer(),
-            peer: Rc::new(Peer { text: peer.ip().to_canonical().to_string(), tls: None, is_http2: false }),
+            peer: Rc::new(Peer::new(peer, destination)),
         }
     }
 }
@@ -74,7 +82,7 @@ impl Client {
 
     /// The same client, which speaks HTTP/2 as it turned out.
     pub(crate) fn into_http2(self) -> Self {
-        let peer = Peer { text: self.peer.text.clone(), tls: None, is_http2: true };
+        let peer = Peer { is_http2: true, ..Peer::new(self.peer.address, self.peer.destination) };
         Self { peer: Rc::new(peer), ..self }
     }
 }
@@ -82,6 +90,11 @@ impl Client {
 // === impl Peer ===
 
 impl Peer {
+    pub(crate) fn new(address: SocketAddr, destination: Option<SocketAddr>) -> Self {
+        let text = address.ip().to_canonical().to_string();
+        Self { address, destination, text, tls: None, is_http2: false }
+    }
+
     /// `https` or `http`.
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
@@ -91,8 +104,8 @@ impl Peer {
 // === impl ClientTls ===
 
 impl ClientTls {
-    pub(crate) fn new(server_name: Vec<u8>) -> Self {
-        Self { server_name, listener: Cell::new((0, None)) }
+    pub(crate) fn new(server_name: Vec<u8>, subject: Option<Box<[u8]>>) -> Self {
+        Self { server_name, subject, listener: Cell::new((0, None)) }
     }
 
     /// The listener that the connection belongs to; looked up once for each tables.
@@ -116,6 +129,12 @@ impl ClientStream {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => stream.socket(),
         }
+    }
+
+    /// Makes the coming close a reset.
+    pub(crate) fn reset(&self) {
+        // If it fails, the close is an ordinary one.
+        let _ = socket2::SockRef::from(self.socket()).set_linger(Some(std::time::Duration::ZERO));
     }
 }
 

@@ -13,21 +13,24 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::Worker;
-use super::client::Client;
+use super::client::{Client, Peer};
 use super::decide::{decide, refuse};
 use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
 use super::forward::{Downstream, End, Forwarded, forward};
+use super::greeting::greet;
 use super::h2::{PREFACE, serve_http2};
 use super::message::http1_client::Http1Client;
 use super::message::http2_server::Http2Server;
 use super::message::pump::Pump;
+use super::relay::{Passage, relay};
 use super::request::{Answer, Outcome, Request};
 use super::response_head::write_answer;
 use super::scratch::{OutBuffer, write_or_keep};
-use super::secure::secure;
+use super::secure::{Secured, secure};
 use super::stream::poll_read_some;
 use super::timer::Timer;
 use super::tunnel::tunnel;
+use crate::shared::Admission;
 use crate::upstream::local::{Leased, SharedLease};
 
 /// What came of waiting for a head. A request is moved, not boxed: the path of a request does not allocate.
@@ -41,20 +44,42 @@ enum Incoming {
 }
 
 /// Serves one connection. Errors end it and nothing else.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) {
-    let has_tls = {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    port: usize,
+    mut admission: Admission,
+) {
+    let (is_tcp, has_tls, is_announced) = {
         let tables = worker.tables();
-        tables.shared.ports.get(port).and_then(Option::as_ref).is_some_and(|port| port.tls.is_some())
+        tables.shared.ports.get(port).and_then(Option::as_ref).map_or((false, false, false), |port| {
+            (port.is_tcp, port.tls.is_some(), port.announces(peer.ip()))
+        })
     };
+    let mut client = Client::new(&worker, stream, peer);
+    if is_announced {
+        client = match Box::pin(greet(&worker, client, port, &mut admission)).await {
+            Some(client) => client,
+            None => return,
+        };
+    }
+    if is_tcp {
+        match Passage::find(&worker, port, Vec::new(), "TCP") {
+            Some(passage) => Box::pin(relay(&worker, client, passage)).await,
+            None => client.stream.reset(),
+        }
+        return;
+    }
     if !has_tls {
-        return serve_http1(worker.clone(), Client::new(&worker, stream, peer), port).await;
+        return serve_http1(worker, client, port).await;
     }
     // The handshake's state is not carried by connections that are past it.
-    if let Some(client) = Box::pin(secure(&worker, stream, peer, port)).await {
-        match client.peer.is_http2 {
-            true => serve_http2(worker, client, port).await,
-            false => serve_http1(worker, client, port).await,
-        }
+    match Box::pin(secure(&worker, client, port)).await {
+        Some(Secured::Http(client)) if client.peer.is_http2 => serve_http2(worker, client, port).await,
+        Some(Secured::Http(client)) => serve_http1(worker, client, port).await,
+        Some(Secured::Stream(client, passage)) => Box::pin(relay(&worker, client, passage)).await,
+        None => {}
     }
 }
 
@@ -162,7 +187,7 @@ impl Reading {
                         }
                         return Poll::Ready(match is_idle {
                             true => Incoming::End,
-                            false => Incoming::Request(refuse(worker, port, 408)),
+                            false => Incoming::Request(refuse(worker, &client.peer, port, 408)),
                         });
                     }
                 }
@@ -195,7 +220,12 @@ impl Reading {
                 }
                 Err(error) => {
                     client.unread.discard(scratch);
-                    return Poll::Ready(Incoming::Request(refuse(worker, port, error.status())));
+                    return Poll::Ready(Incoming::Request(refuse(
+                        worker,
+                        &client.peer,
+                        port,
+                        error.status(),
+                    )));
                 }
             }
         }
@@ -205,6 +235,10 @@ impl Reading {
 impl Downstream for Client {
     fn timer(&self) -> &Timer {
         &self.timer
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     async fn attempt(
@@ -266,11 +300,15 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, request: Request, poli
             goes_on
         }
         Forwarded::Failed(given, end) => answer(worker, client, request, given, end).await,
-        Forwarded::Tunnel(lease, mut end) => {
+        Forwarded::Tunnel(mut lease, mut end) => {
             let limit = Duration::from_millis(policy.settings.tunnel_idle_ms);
-            let (bytes_in, bytes_out) = Box::pin(tunnel(worker, client, lease, limit)).await;
-            end.progress.bytes_in += bytes_in;
-            end.progress.bytes_out += bytes_out;
+            let progress = &mut end.progress;
+            let moved = |bytes_in, bytes_out| {
+                progress.bytes_in += bytes_in;
+                progress.bytes_out += bytes_out;
+            };
+            Box::pin(tunnel(worker, client, &mut lease, limit, moved)).await;
+            drop(lease);
             request.finish(worker, end.facts(101, None));
             false
         }
@@ -279,7 +317,7 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, request: Request, poli
             request.finish(worker, end.facts(status, Some(failure.cause())));
             if end.progress.is_answered {
                 // The client must not take a broken answer for a whole one.
-                reset(client);
+                client.stream.reset();
             }
             false
         }
@@ -358,12 +396,6 @@ async fn linger(worker: &Worker, client: &mut Client) {
         }
     })
     .await;
-}
-
-/// Makes the coming close a reset.
-fn reset(client: &Client) {
-    // If it fails, the close is an ordinary one; the length or the missing last chunk still tells.
-    let _ = socket2::SockRef::from(client.stream.socket()).set_linger(Some(Duration::ZERO));
 }
 
 /// Time in which a client must take an answer of the gateway.

@@ -26,8 +26,8 @@ struct View<'a> {
 }
 
 /// A request that cannot be routed because its head is refused.
-pub(crate) fn refuse(worker: &Worker, port: usize, status: u16) -> Request {
-    let mut request = blank(worker, port);
+pub(crate) fn refuse(worker: &Worker, client: &Peer, port: usize, status: u16) -> Request {
+    let mut request = blank(worker, client, port);
     request.keep_alive = false;
     let cause = match status {
         408 => "request_timeout",
@@ -47,7 +47,7 @@ pub(crate) fn decide(
     head: &RequestHead,
     rest: &[u8],
 ) -> (Request, usize) {
-    let mut request = blank(worker, port);
+    let mut request = blank(worker, client, port);
     let method = head.method.of(buf);
     request.method = Method::new(method);
     request.version = head.version;
@@ -135,8 +135,13 @@ fn apply_rule(
     rest: &[u8],
     request: &mut Request,
 ) -> usize {
+    let target = request.target.and_then(|target| port.targets.get(target));
+    let of_listener = target.and_then(|target| port.clients.get(target.listener));
+    let is_trusted = of_listener.is_some_and(|clients| clients.trusts(client.address.ip()));
+    let subject_field = of_listener.and_then(|clients| clients.subject_field.as_deref());
+    let scheme = if is_trusted { view.believed_scheme() } else { None }.unwrap_or(client.scheme());
     if let Some(end) = &rule.filters.end {
-        request.outcome = Outcome::Answer(end_answer(end, client, port, prefix, view));
+        request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
         return 0;
     }
     let candidates = match &rule.action {
@@ -156,7 +161,7 @@ fn apply_rule(
     };
     request.candidate = Some(index);
     if let Some(end) = &candidate.filters.end {
-        request.outcome = Outcome::Answer(end_answer(end, client, port, prefix, view));
+        request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
         return 0;
     }
     let Some(backend) = &candidate.backend else {
@@ -182,6 +187,11 @@ fn apply_rule(
         original_host: view.head.host.of(view.buf),
         peer: client.text.as_bytes(),
         scheme: client.scheme(),
+        is_trusted,
+        subject: subject_field.map(|name| {
+            let tls = client.tls.as_ref();
+            (name, tls.and_then(|tls| tls.subject.as_deref()))
+        }),
         port: port.number,
         edits: [&rule.filters.request, &candidate.filters.request],
     };
@@ -223,7 +233,7 @@ fn rewritten_path<'a>(
 
 fn end_answer(
     end: &FilterEnd,
-    client: &Peer,
+    scheme: &'static str,
     port: &PortTables,
     prefix: Option<&str>,
     view: &View<'_>,
@@ -235,29 +245,26 @@ fn end_answer(
         FilterEnd::Redirect(redirect) => {
             let mut location = Vec::with_capacity(256);
             let query = (!view.query.is_empty()).then_some(view.query);
-            edit::location(
-                redirect,
-                client.scheme(),
-                view.host,
-                port.number,
-                view.path,
-                query,
-                prefix,
-                &mut location,
-            );
+            edit::location(redirect, scheme, view.host, port.number, view.path, query, prefix, &mut location);
             Answer { status: redirect.status, cause: Cause::Known("redirect"), location: Some(location) }
         }
     }
 }
 
-fn blank(worker: &Worker, port: usize) -> Request {
+fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
     let tables: Rc<LocalTables> = worker.tables();
+    // With TLS the connection belongs to a listener before anything is asked.
+    let listener = client.tls.as_ref().and_then(|tls| {
+        let port = tables.shared.ports.get(port).and_then(Option::as_deref)?;
+        tls.listener(tables.shared.stamp(), port)
+    });
     Request {
+        is_secure: client.tls.is_some(),
         tables,
         port,
         target: None,
         candidate: None,
-        listener: None,
+        listener,
         method: Method::Other,
         version: Version::Http11,
         keep_alive: true,
@@ -274,6 +281,18 @@ fn blank(worker: &Worker, port: usize) -> Request {
 }
 
 // === impl View ===
+
+impl View<'_> {
+    /// The scheme that a trusted client says the first request had.
+    fn believed_scheme(&self) -> Option<&'static str> {
+        let mut said = self.head.fields.iter().filter(|field| field.known == Known::XForwardedProto);
+        match said.next()?.value.of(self.buf) {
+            value if value.eq_ignore_ascii_case(b"https") => Some("https"),
+            value if value.eq_ignore_ascii_case(b"http") => Some("http"),
+            _ => None,
+        }
+    }
+}
 
 impl RequestView for View<'_> {
     fn host(&self) -> &[u8] {

@@ -9,10 +9,11 @@ use igw_crds::snapshot::Settings;
 use igw_h1::Limits;
 
 use super::Worker;
+use super::client::Peer;
 use super::exchange::{AttemptLimits, Failure, Progress};
-use super::open::{ConnectFailure, Way, open};
+use super::open::{ConnectFailure, Opening, Way};
 use super::request::{Answer, Request, RequestEnd};
-use super::timer::Timer;
+use super::timer::{Tick, Timer};
 use crate::clock;
 use crate::upstream::local::{Lease, Leased, LocalBackend, PickError, Picked};
 
@@ -41,6 +42,9 @@ pub(crate) struct End {
 pub(crate) trait Downstream {
     /// The clock of the request.
     fn timer(&self) -> &Timer;
+
+    /// Who asks.
+    fn peer(&self) -> &Peer;
 
     /// Exchanges messages with an endpoint once.
     async fn attempt(
@@ -72,31 +76,30 @@ pub(crate) async fn forward<D: Downstream>(
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
             Err(PickError::Saturated) => {
-                match wait_for_room(worker, client.timer(), request, local, tried_now).await {
+                match wait_for_room(worker, client.timer(), request.deadline, local, tried_now).await {
                     Some(picked) => picked,
                     None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
                 }
             }
         };
-        let mut leased =
-            match lease(worker, client.timer(), request, local, &picked, settings, wants_fresh).await {
-                Ok(leased) => leased,
-                Err(failure) => {
-                    if failure.blames_endpoint() {
-                        note_failure(worker, local, &picked);
-                    }
-                    let may_retry = failure != ConnectFailure::RequestTimeout
-                        && end.n_retries + 1 < ATTEMPTS_MAX
-                        && local.spend_retry();
-                    if may_retry {
-                        tried[end.n_retries as usize] = picked.endpoint().id;
-                        end.n_retries += 1;
-                        continue;
-                    }
-                    end.endpoint = Some(picked);
-                    return Forwarded::Failed(connect_answer(failure), end);
+        let mut leased = match lease(worker, client, request, local, &picked, settings, wants_fresh).await {
+            Ok(leased) => leased,
+            Err(failure) => {
+                if failure.blames_endpoint() {
+                    note_failure(worker, local, &picked);
                 }
-            };
+                let may_retry = failure != ConnectFailure::RequestTimeout
+                    && end.n_retries + 1 < ATTEMPTS_MAX
+                    && local.spend_retry();
+                if may_retry {
+                    tried[end.n_retries as usize] = picked.endpoint().id;
+                    end.n_retries += 1;
+                    continue;
+                }
+                end.endpoint = Some(picked);
+                return Forwarded::Failed(connect_answer(failure), end);
+            }
+        };
         end.endpoint = Some(picked.clone());
         if request.log.is_some() {
             end.connected_ms = Some(elapsed_ms(request));
@@ -157,9 +160,9 @@ fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
 }
 
 /// A way to the endpoint: an idle connection, a place on a shared one, or a new one.
-async fn lease(
+async fn lease<D: Downstream>(
     worker: &Rc<Worker>,
-    timer: &Timer,
+    client: &D,
     request: &Request,
     local: &Rc<LocalBackend>,
     picked: &Picked,
@@ -187,14 +190,15 @@ async fn lease(
     }
     // Few requests open a connection: those that do not pay for them carry no room for it.
     let limit = Duration::from_millis(settings.connect_timeout_ms);
-    Box::pin(open(worker, timer, request, local, picked, &way, limit)).await
+    let opening = Opening { worker, local, picked, way: &way, peer: client.peer() };
+    Box::pin(opening.run(client.timer(), limit, request.deadline)).await
 }
 
 /// Waits in the queue of the back end; `None` if the queue is full or the wait too long.
-async fn wait_for_room(
+pub(crate) async fn wait_for_room(
     worker: &Rc<Worker>,
     timer: &Timer,
-    request: &Request,
+    deadline: Option<Tick>,
     local: &Rc<LocalBackend>,
     tried: &[u64],
 ) -> Option<Picked> {
@@ -202,7 +206,7 @@ async fn wait_for_room(
         return None;
     }
     let limit = Duration::from_millis(local.set().shared.connections.queue_timeout_ms);
-    timer.set(super::timer::Tick::earlier(worker.wheel.after(limit), request.deadline));
+    timer.set(Tick::earlier(worker.wheel.after(limit), deadline));
     let picked = poll_fn(|cx| match local.poll_pick(&worker.random, tried, cx) {
         Poll::Ready(picked) => Poll::Ready(picked.ok()),
         Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
@@ -213,7 +217,7 @@ async fn wait_for_room(
     picked
 }
 
-fn note_failure(worker: &Worker, local: &LocalBackend, picked: &Picked) {
+pub(crate) fn note_failure(worker: &Worker, local: &LocalBackend, picked: &Picked) {
     let endpoint = picked.endpoint();
     if endpoint.failed(worker.index, clock::now_ms(), picked.set().passive.as_ref()) {
         local.shared.ask_ejection(endpoint);
@@ -288,6 +292,6 @@ impl Failure {
 }
 
 /// First try and at most two more.
-const ATTEMPTS_MAX: u32 = 3;
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
 /// A connection idle for longer is not used for a request that must not be sent twice, in milliseconds.
 const FRESH_IDLE_MS: u64 = 5_000;

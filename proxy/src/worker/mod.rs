@@ -5,11 +5,13 @@ mod connection;
 mod decide;
 mod exchange;
 mod forward;
+mod greeting;
 mod h2;
 mod header_list;
 mod message;
 mod open;
 pub(crate) mod random;
+mod relay;
 mod request;
 mod request_head;
 mod response_head;
@@ -34,6 +36,7 @@ pub(crate) use thread::{Command, WorkerThread};
 
 use crate::log::{LogDraft, LogLine, LogSink};
 use crate::metrics::abuse::Abuse;
+use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
 use crate::shared::{Phase, Shared};
 use crate::tables::Tables;
@@ -149,6 +152,10 @@ impl Worker {
 
     pub(crate) fn count_handshake(&self, handshake: Handshake) {
         self.shared.handshakes.count(handshake);
+    }
+
+    pub(crate) fn count_greeting(&self, greeting: Greeting) {
+        self.shared.greetings.count(greeting);
     }
 
     pub(crate) fn count_abuse(&self, abuse: Abuse) {

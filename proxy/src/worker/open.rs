@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,13 +11,17 @@ use std::time::Duration;
 
 use igw_crds::snapshot::BackendProtocol;
 use rustls::client::UnbufferedClientConnection;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::warn;
 
 use super::Worker;
+use super::client::Peer;
 use super::request::Request;
 use super::stream::Stream;
 use super::timer::{Tick, Timer};
+use crate::proxy_protocol;
+use crate::tables::PortTables;
 use crate::tls::stream::TlsStream;
 use crate::upstream::backend::Security;
 use crate::upstream::endpoint::Address;
@@ -67,13 +72,27 @@ impl Way {
         Ok(Self { tls, client, offer })
     }
 
+    /// The way of a connection that is passed on as it is, with TLS where the back end has it.
+    ///
+    /// # Errors
+    /// Fails where no connection may be made at all.
+    pub(crate) fn of_stream(port: Option<&PortTables>, picked: &Picked) -> Result<Self, ConnectFailure> {
+        let tls = match &picked.set().tls {
+            Security::Impossible => return Err(ConnectFailure::Insecure),
+            Security::Cleartext => None,
+            Security::Tls(tls) => Some(Arc::clone(tls)),
+        };
+        let client = tls.as_ref().and_then(|_| port?.client_identity.clone());
+        Ok(Self { tls, client, offer: Offer::Nothing })
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         Identity::new(self.tls.as_deref(), self.client.as_deref())
     }
 
     /// A place on a shared connection will do.
     pub(crate) fn may_share(&self) -> bool {
-        self.offer != Offer::Http1
+        matches!(self.offer, Offer::Http2 | Offer::Either)
     }
 
     /// A connection of HTTP/1 will do.
@@ -101,69 +120,96 @@ impl From<io::Error> for ConnectFailure {
     }
 }
 
-/// Opens a connection within a time that the handshakes share.
-pub(crate) async fn open(
-    worker: &Rc<Worker>,
-    timer: &Timer,
-    request: &Request,
-    local: &Rc<LocalBackend>,
-    picked: &Picked,
-    way: &Way,
-    limit: Duration,
-) -> Result<Leased, ConnectFailure> {
-    timer.set(Tick::earlier(worker.wheel.after(limit), request.deadline));
-    let mut opening = pin!(establish(worker, local, picked, way));
-    let opened = poll_fn(|cx| {
-        if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
-            return Poll::Ready(Some(opened));
-        }
-        if timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
-    });
-    match opened.await {
-        Some(opened) => opened,
-        None if request.deadline.is_some_and(|deadline| deadline <= worker.wheel.now()) => {
-            Err(ConnectFailure::RequestTimeout)
-        }
-        None => Err(ConnectFailure::Timeout),
-    }
+/// A connection that is being opened.
+pub(crate) struct Opening<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) local: &'a Rc<LocalBackend>,
+    pub(crate) picked: &'a Picked,
+    pub(crate) way: &'a Way,
+    /// Whom it is for.
+    pub(crate) peer: &'a Peer,
 }
 
-async fn establish(
-    worker: &Rc<Worker>,
-    local: &Rc<LocalBackend>,
-    picked: &Picked,
-    way: &Way,
-) -> Result<Leased, ConnectFailure> {
-    let ticket = local.ticket(picked.clone());
-    let identity = way.identity();
-    let socket = connect(&picked.endpoint().address).await?;
-    let (stream, is_http2) = match &way.tls {
-        None => (socket, way.offer == Offer::Http2),
-        Some(tls) => {
-            let told = |error: &dyn std::fmt::Display| {
-                if local.may_tell(worker.wheel.now()) {
-                    let endpoint = &picked.endpoint().address;
-                    warn!(backend = &*local.shared.key, %endpoint, %error, "no TLS with the endpoint");
-                }
-            };
-            let (stream, is_http2) = secure(worker, local, tls, way, socket).await.map_err(|error| {
-                told(&error);
-                ConnectFailure::Insecure
-            })?;
-            if way.offer == Offer::Http2 && !is_http2 {
-                told(&"it does not agree on HTTP/2");
-                return Err(ConnectFailure::Insecure);
+// === impl Opening ===
+
+impl Opening<'_> {
+    /// Opens it within a time that connecting and shaking hands share.
+    pub(crate) async fn run(
+        self,
+        timer: &Timer,
+        limit: Duration,
+        deadline: Option<Tick>,
+    ) -> Result<Leased, ConnectFailure> {
+        let wheel = &self.worker.wheel;
+        timer.set(Tick::earlier(wheel.after(limit), deadline));
+        let mut establishing = pin!(self.establish());
+        let opened = poll_fn(|cx| {
+            if let Poll::Ready(opened) = establishing.as_mut().poll(cx) {
+                return Poll::Ready(Some(opened));
             }
-            (stream, is_http2)
+            if timer.poll_expired(cx) { Poll::Ready(None) } else { Poll::Pending }
+        });
+        match opened.await {
+            Some(opened) => opened,
+            None if deadline.is_some_and(|deadline| deadline <= wheel.now()) => {
+                Err(ConnectFailure::RequestTimeout)
+            }
+            None => Err(ConnectFailure::Timeout),
         }
-    };
-    if !is_http2 {
-        return Ok(Leased::Own(Lease::new(stream, identity, ticket)));
     }
-    let now = worker.wheel.now();
-    let link = SharedLink::open(stream, identity, now).await?;
-    local.keep_shared(picked, &link, now);
-    Ok(Leased::Shared(SharedLease::new(link, false, ticket, now)))
+
+    async fn establish(&self) -> Result<Leased, ConnectFailure> {
+        let Self { worker, local, picked, way, .. } = self;
+        let ticket = local.ticket((*picked).clone());
+        let identity = way.identity();
+        let mut socket = connect(&picked.endpoint().address).await?;
+        let header = self.header();
+        if let Some(header) = &header {
+            socket.write_all(header).await?;
+        }
+        let (stream, is_http2) = match &way.tls {
+            None => (socket, way.offer == Offer::Http2),
+            Some(tls) => {
+                let (stream, is_http2) = secure(worker, local, tls, way, socket).await.map_err(|error| {
+                    self.tell(&error);
+                    ConnectFailure::Insecure
+                })?;
+                if way.offer == Offer::Http2 && !is_http2 {
+                    self.tell(&"it does not agree on HTTP/2");
+                    return Err(ConnectFailure::Insecure);
+                }
+                (stream, is_http2)
+            }
+        };
+        if !is_http2 {
+            return Ok(Leased::Own(Lease::new(stream, identity, ticket)));
+        }
+        let now = worker.wheel.now();
+        let link = SharedLink::open(stream, identity, now).await?;
+        // One that was announced as a client's is that client's.
+        if header.is_none() {
+            local.keep_shared(picked, &link, now);
+        }
+        Ok(Leased::Shared(SharedLease::new(link, false, ticket, now)))
+    }
+
+    /// The PROXY header for an endpoint that expects one.
+    fn header(&self) -> Option<Vec<u8>> {
+        let version = self.picked.set().connections.proxy_protocol?;
+        let unknown = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let mut header = Vec::new();
+        let destination = self.peer.destination.unwrap_or(unknown);
+        proxy_protocol::write(&mut header, version, self.peer.address, destination);
+        Some(header)
+    }
+
+    /// Warns of a handshake that failed, not more than once in a while.
+    fn tell(&self, error: &dyn std::fmt::Display) {
+        if self.local.may_tell(self.worker.wheel.now()) {
+            let endpoint = &self.picked.endpoint().address;
+            warn!(backend = &*self.local.shared.key, %endpoint, %error, "no TLS with the endpoint");
+        }
+    }
 }
 
 /// Shakes hands; tells whether HTTP/2 was agreed on.

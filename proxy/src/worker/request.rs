@@ -21,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) target: Option<usize>,
     /// Index of the chosen backendRef.
     pub(crate) candidate: Option<usize>,
+    /// The client is spoken with over TLS.
+    pub(crate) is_secure: bool,
     /// Listener that had no route.
     pub(crate) listener: Option<usize>,
     pub(crate) method: Method,
@@ -80,6 +82,12 @@ impl Request {
 
     pub(crate) fn target_tables(&self) -> Option<&TargetTables> {
         self.target.and_then(|target| self.port_tables()?.targets.get(target))
+    }
+
+    /// What the listener says of TLS in answers: `Strict-Transport-Security`. Where it says something, back ends do not.
+    pub(crate) fn hsts(&self) -> Option<&[u8]> {
+        let listener = self.target_tables().map(|target| target.listener).or(self.listener)?;
+        self.port_tables()?.clients.get(listener)?.hsts.as_deref()
     }
 
     /// Filters of the chosen backendRef.

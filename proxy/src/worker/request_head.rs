@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use igw_crds::snapshot::HeaderEdit;
-use igw_h1::{Body, Known, RequestHead};
+use igw_h1::{Body, Field, Known, RequestHead};
 
 use super::Worker;
 
@@ -21,6 +21,10 @@ pub(crate) struct Forwarded<'a> {
     pub(crate) scheme: &'static str,
     /// Port of the listener.
     pub(crate) port: u16,
+    /// What the client says of others is believed.
+    pub(crate) is_trusted: bool,
+    /// Field that tells the subject of the client's certificate, and the subject if there is one.
+    pub(crate) subject: Option<(&'a [u8], Option<&'a [u8]>)>,
     /// Header edits of the rule, then of the backendRef.
     pub(crate) edits: [&'a [HeaderEdit]; 2],
 }
@@ -46,31 +50,39 @@ pub(crate) fn write_request(
     worker.request_id(&mut id);
     let mut port = [0; 5];
     let port = decimal(&mut port, forwarded.port);
+    let chain = forwarded.is_trusted.then(|| chain(worker, buf, head, forwarded.peer));
+    let believed = |known: Known| {
+        let said = head.fields.iter().find(|entry| entry.known == known && !entry.hop_by_hop);
+        said.filter(|_| forwarded.is_trusted).map(|entry| entry.value.of(buf))
+    };
     let identity: [(&[u8], &[u8]); 5] = [
-        (b"x-forwarded-for", forwarded.peer),
-        (b"x-forwarded-proto", forwarded.scheme.as_bytes()),
-        (b"x-forwarded-host", forwarded.original_host),
-        (b"x-forwarded-port", port),
-        (b"x-request-id", &id),
+        (b"x-forwarded-for", chain.as_deref().unwrap_or(forwarded.peer)),
+        (b"x-forwarded-proto", believed(Known::XForwardedProto).unwrap_or(forwarded.scheme.as_bytes())),
+        (b"x-forwarded-host", believed(Known::XForwardedHost).unwrap_or(forwarded.original_host)),
+        (b"x-forwarded-port", believed(Known::XForwardedPort).unwrap_or(port)),
+        (b"x-request-id", believed(Known::XRequestId).unwrap_or(&id)),
     ];
+    let subject = forwarded.subject.and_then(|(name, subject)| Some((name, subject?)));
+    let identity = || identity.into_iter().chain(subject);
+    let is_passed = |entry: &&Field| {
+        let is_subject =
+            || forwarded.subject.is_some_and(|(name, _)| entry.name.of(buf).eq_ignore_ascii_case(name));
+        is_forwarded(entry.known, entry.hop_by_hop, forwarded.is_trusted) && !is_subject()
+    };
     if forwarded.edits.iter().all(|edits| edits.is_empty()) {
-        for entry in &head.fields {
-            if is_forwarded(entry.known, entry.hop_by_hop) {
-                field(out, entry.name.of(buf), entry.value.of(buf));
-            }
+        for entry in head.fields.iter().filter(is_passed) {
+            field(out, entry.name.of(buf), entry.value.of(buf));
         }
-        for (name, value) in identity {
+        for (name, value) in identity() {
             field(out, name, value);
         }
     } else {
         let mut list = worker.scratch.headers();
         list.clear();
-        for entry in &head.fields {
-            if is_forwarded(entry.known, entry.hop_by_hop) {
-                list.push(entry.name.of(buf), entry.value.of(buf));
-            }
+        for entry in head.fields.iter().filter(is_passed) {
+            list.push(entry.name.of(buf), entry.value.of(buf));
         }
-        for (name, value) in identity {
+        for (name, value) in identity() {
             list.push(name, value);
         }
         for edit in forwarded.edits.into_iter().flatten() {
@@ -79,6 +91,9 @@ pub(crate) fn write_request(
         for (name, value) in list.iter().filter(|(name, _)| !is_framing(name)) {
             field(out, name, value);
         }
+    }
+    if let Some(chain) = chain {
+        worker.scratch.give(chain);
     }
     match head.body {
         Body::Length(length) => {
@@ -104,6 +119,18 @@ pub(crate) fn write_request(
     out.extend_from_slice(b"\r\n");
 }
 
+/// The addresses that a trusted client tells of, and its own behind them.
+fn chain(worker: &Worker, buf: &[u8], head: &RequestHead, peer: &[u8]) -> Vec<u8> {
+    let mut chain = worker.scratch.take();
+    let said = head.fields.iter().filter(|entry| entry.known == Known::XForwardedFor && !entry.hop_by_hop);
+    for entry in said.filter(|entry| !entry.value.of(buf).is_empty()) {
+        chain.extend_from_slice(entry.value.of(buf));
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(peer);
+    chain
+}
+
 /// Appends one field.
 pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
@@ -120,8 +147,11 @@ pub(crate) fn is_framing(name: &[u8]) -> bool {
     FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
-/// What the client says about itself is not believed; the gateway says it anew.
-fn is_forwarded(known: Known, hop_by_hop: bool) -> bool {
+/// What the client says about itself or others is not believed unless it is trusted; the gateway says it anew.
+fn is_forwarded(known: Known, hop_by_hop: bool, is_trusted: bool) -> bool {
+    if matches!(known, Known::Forwarded | Known::XForwardedOther | Known::XRealIp) {
+        return is_trusted && !hop_by_hop;
+    }
     !hop_by_hop
         && !matches!(
             known,
@@ -134,13 +164,10 @@ fn is_forwarded(known: Known, hop_by_hop: bool) -> bool {
                 | Known::Te
                 | Known::Upgrade
                 | Known::Expect
-                | Known::Forwarded
                 | Known::XForwardedFor
                 | Known::XForwardedProto
                 | Known::XForwardedHost
                 | Known::XForwardedPort
-                | Known::XForwardedOther
-                | Known::XRealIp
                 | Known::XRequestId
                 | Known::Proxy
                 | Known::Underscored

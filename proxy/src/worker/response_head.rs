@@ -53,9 +53,14 @@ pub(crate) fn response_fields<'f>(
         | Known::Upgrade => false,
         _ => !hop_by_hop,
     });
+    let hsts = request.hsts();
+    let is_ours = |name: &[u8]| hsts.is_some() && name.eq_ignore_ascii_case(HSTS);
     if rule_edits.is_empty() && candidate_edits.is_empty() {
-        for (name, value, _, _) in fields {
+        for (name, value, _, _) in fields.filter(|(name, ..)| !is_ours(name)) {
             each(name, value);
+        }
+        if let Some(value) = hsts.filter(|_| request.is_secure) {
+            each(HSTS, value);
         }
         return;
     }
@@ -67,10 +72,13 @@ pub(crate) fn response_fields<'f>(
     for edit in candidate_edits.iter().chain(rule_edits) {
         list.apply(edit);
     }
-    for (name, value) in list.iter() {
+    for (name, value) in list.iter().filter(|(name, _)| !is_ours(name)) {
         if !is_framing(name) || (tells_length && name.eq_ignore_ascii_case(b"content-length")) {
             each(name, value);
         }
+    }
+    if let Some(value) = hsts.filter(|_| request.is_secure) {
+        each(HSTS, value);
     }
 }
 
@@ -142,8 +150,13 @@ pub(crate) fn answer_fields(
     for edit in candidate_edits.iter().chain(rule_edits) {
         list.apply(edit);
     }
-    for (name, value) in list.iter().filter(|(name, _)| !is_framing(name)) {
+    let hsts = request.hsts();
+    let is_ours = |name: &[u8]| hsts.is_some() && name.eq_ignore_ascii_case(HSTS);
+    for (name, value) in list.iter().filter(|(name, _)| !is_framing(name) && !is_ours(name)) {
         each(name, value);
+    }
+    if let Some(value) = hsts.filter(|_| request.is_secure) {
+        each(HSTS, value);
     }
 }
 
@@ -225,3 +238,6 @@ pub(crate) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) 
         (true, Version::Http11) => {}
     }
 }
+
+/// Tells browsers to come over TLS alone (RFC 6797); never said without it.
+const HSTS: &[u8] = b"strict-transport-security";

@@ -1,47 +1,66 @@
 //! The beginning of a connection on a port with TLS: the ClientHello, the listener it asks for, the handshake.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use igw_crds::snapshot::Protocol;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::Worker;
 use super::client::{Client, ClientStream, ClientTls, Peer};
+use super::relay::Passage;
 use super::stream::poll_read_some;
+use super::timer::Tick;
 use crate::metrics::handshakes::Handshake;
 use crate::tls::hello::{self, Hello, HelloError};
 use crate::tls::stream::TlsStream;
+use crate::tls::subject;
 
-/// Shakes hands with a client; `None` if nothing came of it. It has been counted then, and told as far as it listens.
-pub(crate) async fn secure(
-    worker: &Rc<Worker>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    port: usize,
-) -> Option<Client> {
-    let client = Client::new(worker, stream, peer);
-    let limit = worker.port_settings(port).map_or(DEFAULT_LIMIT, |settings| settings.handshake_timeout_ms);
-    client.timer.set(worker.wheel.after(Duration::from_millis(limit)));
-    let result = handshake(worker, client, port).await;
-    let (result, outcome) = match result {
-        Ok(client) => (Some(client), Handshake::Done),
-        Err(outcome) => (None, outcome),
-    };
-    worker.count_handshake(outcome);
-    result
+/// What a connection is past its beginning.
+pub(crate) enum Secured {
+    /// Requests inside TLS.
+    Http(Client),
+    /// Bytes to be passed on, inside TLS that was ended here or as they came.
+    Stream(Client, Passage),
 }
 
-async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Result<Client, Handshake> {
-    let mut bytes = Vec::new();
+/// Shakes hands with a client, or finds who will; `None` if nothing came of it. It has been counted then, and told as
+/// far as it listens.
+pub(crate) async fn secure(worker: &Rc<Worker>, client: Client, port: usize) -> Option<Secured> {
+    let limit = worker.port_settings(port).map_or(DEFAULT_LIMIT, |settings| settings.handshake_timeout_ms);
+    let deadline = worker.wheel.after(Duration::from_millis(limit));
+    client.timer.set(Tick::earlier(deadline, worker.wheel.after(HELLO_TIME)));
+    match begin(worker, client, port, deadline).await {
+        Ok(secured) => {
+            let is_passed_on = matches!(&secured, Secured::Stream(client, _) if matches!(client.stream, ClientStream::Plain(_)));
+            if !is_passed_on {
+                worker.count_handshake(Handshake::Done);
+            }
+            Some(secured)
+        }
+        Err(outcome) => {
+            worker.count_handshake(outcome);
+            None
+        }
+    }
+}
+
+/// Reads the ClientHello and does what the listener of its name wants.
+async fn begin(
+    worker: &Rc<Worker>,
+    mut client: Client,
+    port: usize,
+    deadline: Option<Tick>,
+) -> Result<Secured, Handshake> {
+    let mut bytes = client.unread.bytes().to_vec();
+    client.unread.discard(&worker.scratch);
     let name = loop {
         match hello::read(&bytes) {
             Ok(Hello::Whole(name)) => break name.unwrap_or_default(),
@@ -70,10 +89,51 @@ async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Resu
         });
         n_read.await?;
     };
-    let Some(config) = config(worker, port, &name) else {
+    let (config, protocol) = match listener(worker, port, &name) {
+        Some((config, protocol)) => (config, protocol),
+        None => {
+            tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
+            return Err(Handshake::UnknownName);
+        }
+    };
+    let passage = match protocol {
+        Protocol::Tls => {
+            Some(Passage::find(worker, port, name.clone(), "TLS").ok_or(Handshake::UnknownName)?)
+        }
+        _ => None,
+    };
+    if let Some(passage) = passage.as_ref().filter(|passage| !passage.has_route()) {
+        passage.refuse(worker, &client, "no_route");
         tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
         return Err(Handshake::UnknownName);
-    };
+    }
+    client.timer.set(deadline);
+    match (config, passage) {
+        (Some(config), passage) => {
+            let client = handshake(worker, client, config, name, bytes).await?;
+            Ok(match passage {
+                Some(passage) => Secured::Stream(client, passage),
+                None => Secured::Http(client),
+            })
+        }
+        (None, Some(passage)) => {
+            client.unread.set(&worker.scratch, &bytes);
+            Ok(Secured::Stream(client, passage))
+        }
+        (None, None) => {
+            tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
+            Err(Handshake::UnknownName)
+        }
+    }
+}
+
+async fn handshake(
+    worker: &Rc<Worker>,
+    client: Client,
+    config: Arc<ServerConfig>,
+    name: Vec<u8>,
+    bytes: Vec<u8>,
+) -> Result<Client, Handshake> {
     // Handshakes are the dearest thing that strangers can ask for: only so many at a time.
     let mut acquiring = pin!(worker.handshakes.acquire());
     let permit = poll_fn(|cx| match acquiring.as_mut().poll(cx) {
@@ -99,20 +159,26 @@ async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Resu
         }
         None => return Err(Handshake::Timeout),
     }
+    // Whoever showed a certificate that is not valid did not get here.
+    let shown = stream.session().peer_certificates().and_then(|chain| chain.first());
+    let subject = shown.and_then(|certificate| subject::of(certificate));
     let peer = Peer {
-        text: peer.text.clone(),
         is_http2: stream.session().alpn_protocol() == Some(b"h2"),
-        tls: Some(ClientTls::new(name)),
+        tls: Some(ClientTls::new(name, subject)),
+        ..Peer::new(peer.address, peer.destination)
     };
     Ok(Client { stream: ClientStream::Tls(stream), unread, timer, peer: Rc::new(peer) })
 }
 
-/// What the listener of a name needs for handshakes.
-fn config(worker: &Worker, port: usize, name: &[u8]) -> Option<Arc<ServerConfig>> {
+/// What the listener of a name needs for handshakes, nothing where it leaves TLS to back ends, and its protocol.
+fn listener(worker: &Worker, port: usize, name: &[u8]) -> Option<(Option<Arc<ServerConfig>>, Protocol)> {
     let tables = worker.tables();
     let port = tables.shared.ports.get(port)?.as_deref()?;
     let listener = port.routes.listener_of(name)?;
-    port.tls.as_ref()?.get(listener)?.clone()
+    let protocol = *port.protocols.get(listener)?;
+    let config = port.tls.as_ref()?.get(listener)?.clone();
+    // Nobody passes through what was meant to end here: a listener whose key is missing refuses.
+    (config.is_some() || port.passes_through(listener)).then_some((config, protocol))
 }
 
 /// Sends a few last bytes, if the socket takes them now.
@@ -134,5 +200,7 @@ fn alert(description: u8) -> [u8; 7] {
 const DECODE_ERROR: u8 = 50;
 const UNRECOGNIZED_NAME: u8 = 112;
 const PLAIN_TEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\nigw-cause: tls_expected\r\ncontent-length: 46\r\nconnection: close\r\n\r\n400 Bad Request: this port speaks HTTPS alone\n";
+/// Time for a whole ClientHello.
+const HELLO_TIME: Duration = Duration::from_secs(5);
 /// Time for a handshake on a port that is configured no more, in milliseconds.
 const DEFAULT_LIMIT: u64 = 10_000;

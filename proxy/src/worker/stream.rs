@@ -34,6 +34,16 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Makes the coming close a reset.
+    pub(crate) fn reset(&self) {
+        if let Self::Tcp(stream) = self {
+            // If it fails, the close is an ordinary one.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

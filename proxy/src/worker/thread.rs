@@ -169,18 +169,14 @@ async fn accept(worker: Rc<Worker>, socket: Rc<TcpListener>, port: Rc<std::cell:
 }
 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) {
-    let limit = worker
-        .tables()
-        .shared
-        .ports
-        .get(port)
-        .and_then(Option::as_ref)
-        .map_or(0, |port| port.settings.connections_per_source);
+    let limit = worker.tables().shared.ports.get(port).and_then(Option::as_ref).map_or(0, |port| {
+        // Where the peer tells of another address, that one counts.
+        if port.announces(peer.ip()) { 0 } else { port.settings.connections_per_source }
+    });
     let Some(admission) = worker.shared.admit(peer.ip(), limit) else { return };
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        serve(worker, stream, peer, port).await;
-        drop(admission);
+        serve(worker, stream, peer, port, admission).await;
     });
 }
 

@@ -16,8 +16,9 @@ use h2::Reason;
 use h2::server::Connection;
 
 use super::Worker;
-use super::client::{Client, Peer};
+use super::client::{Client, ClientTls, Peer};
 use crate::metrics::abuse::Abuse;
+use crate::tables::PortTables;
 use replay::Replay;
 
 /// What the streams of a connection share.
@@ -36,9 +37,22 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
     let stream = Replay::new(unread.bytes().to_vec(), stream);
     unread.discard(&worker.scratch);
     timer.set(worker.wheel.after(PREFACE_TIME));
+    let n_streams = {
+        let tables = worker.tables();
+        let port_tables = tables.shared.ports.get(port).and_then(Option::as_deref);
+        let of_listener = |port: &PortTables, tls: &ClientTls| {
+            let listener = tls.listener(tables.shared.stamp(), port)?;
+            port.clients.get(listener)?.http2_streams
+        };
+        let limit = port_tables.and_then(|port| match &peer.tls {
+            Some(tls) => of_listener(port, tls),
+            None => port.http2_streams,
+        });
+        limit.unwrap_or(STREAMS_MAX)
+    };
     let mut builder = h2::server::Builder::new();
     builder
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(n_streams)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_MAX)
@@ -155,7 +169,7 @@ impl Http2Connection {
 
 /// What a connection of HTTP/2 begins with (RFC 9113 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Streams of one connection at a time.
+/// Streams of one connection at a time, where no ClientPolicy says otherwise.
 const STREAMS_MAX: u32 = 100;
 /// Bytes of one stream under way.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;

@@ -16,6 +16,7 @@ use super::head::{self, Refusal};
 use super::{Http2Connection, tunnel};
 use crate::upstream::local::Leased;
 use crate::worker::Worker;
+use crate::worker::client::Peer;
 use crate::worker::decide::{decide, refuse};
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
 use crate::worker::forward::{Downstream, End, Forwarded, forward};
@@ -32,6 +33,7 @@ use crate::worker::timer::Timer;
 pub(crate) struct Stream {
     client: Http2Client,
     timer: Timer,
+    peer: Rc<Peer>,
     /// What an endpoint sent behind the answer that switched protocols.
     pub(super) behind: Vec<u8>,
 }
@@ -47,6 +49,7 @@ pub(crate) async fn serve(
     let mut stream = Stream {
         client: Http2Client::new(request.into_body(), respond),
         timer: worker.wheel.timer(),
+        peer: Rc::clone(&connection.peer),
         behind: Vec::new(),
     };
     let was_abandoned = handle(&connection, &mut stream, decided).await;
@@ -68,14 +71,14 @@ fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>
         line_bytes: Limits::default().line_bytes,
     };
     let decided = match written {
-        Err(Refusal::Malformed) => refuse(worker, port, 400),
-        Err(Refusal::Connect) => refuse(worker, port, 501),
+        Err(Refusal::Malformed) => refuse(worker, &connection.peer, port, 400),
+        Err(Refusal::Connect) => refuse(worker, &connection.peer, port, 501),
         Ok(()) => {
             let mut parsed = worker.scratch.request();
             match parsed.parse(&text, &limits) {
                 Ok(Parsed::Complete { .. }) => decide(worker, &connection.peer, port, &text, &parsed, &[]).0,
-                Ok(Parsed::Partial) => refuse(worker, port, 431),
-                Err(error) => refuse(worker, port, error.status()),
+                Ok(Parsed::Partial) => refuse(worker, &connection.peer, port, 431),
+                Err(error) => refuse(worker, &connection.peer, port, error.status()),
             }
         }
     };
@@ -162,6 +165,10 @@ impl Stream {
 impl Downstream for Stream {
     fn timer(&self) -> &Timer {
         &self.timer
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     async fn attempt(
