@@ -7,6 +7,7 @@ pub mod load;
 pub mod objects;
 pub mod openssl;
 pub mod origin;
+pub mod peer;
 pub mod process;
 pub mod raw;
 pub mod stage;

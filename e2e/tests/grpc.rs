@@ -1,66 +1,25 @@
-//! gRPC and HTTP/2 to back ends, with a client and a server that were not written here (Debian's python3-grpcio).
+//! gRPC, and HTTP/2 and TLS to back ends, with a client and a server that were not written here (Debian's python3-grpcio).
 //! `IGW_MESSAGE_BYTES` sets the size of the large message.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use igw_e2e::client::eventually;
 use igw_e2e::objects::{backend, beside, to_backend};
+use igw_e2e::peer::{self, Server};
 use igw_e2e::process::{Up, free};
 use igw_e2e::tls::{Authority, Client, Pair, Use};
-
-/// A gRPC server; it ends when this is dropped.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(address: SocketAddr, tls: &[&Path]) -> anyhow::Result<Self> {
-        let mut child = Command::new("/usr/bin/python3")
-            .arg(peer("grpc_server.py"))
-            .arg(address.to_string())
-            .args(tls)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().context("no output")?).read_line(&mut line)?;
-        let port = line.trim().parse().context("the server tells no port")?;
-        Ok(Self { child, address: SocketAddr::new(address.ip(), port) })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-fn peer(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
-}
 
 /// Runs the client; fails with what it printed if a call went wrong.
 fn calls(address: SocketAddr, authority: Option<&Path>, folder: &Path) -> anyhow::Result<()> {
     let n_bytes = std::env::var("IGW_MESSAGE_BYTES").unwrap_or_else(|_| "8000000".to_owned());
-    let done = Command::new("/usr/bin/python3")
-        .arg(peer("grpc_client.py"))
-        .args([&address.to_string(), "grpc.test"])
-        .arg(authority.unwrap_or(Path::new("-")))
-        .arg(folder)
-        .arg(n_bytes)
-        .output()?;
-    let printed = String::from_utf8_lossy(&done.stdout);
-    println!("{printed}");
-    ensure!(done.status.success(), "{printed}\n{}", String::from_utf8_lossy(&done.stderr));
-    ensure!(printed.lines().filter(|line| line.starts_with("good: ")).count() == 15, "{printed}");
-    Ok(())
+    let authority = authority.map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+    let folder = folder.display().to_string();
+    peer::run("grpc_client.py", &[&address.to_string(), "grpc.test", &authority, &folder, &n_bytes], 15)
 }
 
 fn objects(plain: SocketAddr, secure: SocketAddr, server: SocketAddr, pair: &Pair) -> String {
@@ -114,7 +73,8 @@ fn calls_of_every_shape_pass() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
     let (plain, secure) = (free(up.ip)?, free(up.ip)?);
     let folder = tempfile::tempdir()?;
-    let server = Server::start(SocketAddr::new(beside(up.ip, 250), 0), &[])?;
+    let place = beside(up.ip, 250);
+    let server = Server::start("grpc_server.py", place, &[&format!("{place}:0")])?;
     let authority = Authority::new("tests")?;
     let pair = authority.issue(Use::Server, &["grpc.test"])?;
     up.write("all.yaml", &objects(plain, secure, server.address, &pair))?;
@@ -140,7 +100,10 @@ fn back_ends_prove_who_they_are() -> anyhow::Result<()> {
     let key = write(folder.path(), "server.key", &pair.key)?;
     let trusted = write(folder.path(), "authority.pem", &authority.certificate)?;
     // It serves nobody who shows no certificate.
-    let server = Server::start(SocketAddr::new(beside(up.ip, 250), 0), &[&certificate, &key, &trusted])?;
+    let place = beside(up.ip, 250);
+    let files = [&certificate, &key, &trusted].map(|path| path.display().to_string());
+    let [first, second, third] = files.each_ref().map(String::as_str);
+    let server = Server::start("grpc_server.py", place, &[&format!("{place}:0"), first, second, third])?;
     let fingerprint = fingerprint(&certificate)?;
     let map = |name: &str, text: &str| {
         let text: String = text.lines().map(|line| format!("    {line}\n")).collect();
