@@ -13,6 +13,7 @@ use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
 use igw_e2e::raw::{echo, server};
 use igw_e2e::tls::{Authority, Client, Use};
+use rustls::pki_types::pem::PemObject as _;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -377,5 +378,56 @@ fn policies_say_what_is_asked_and_believed() -> anyhow::Result<()> {
     let mut newer = known.clone();
     newer.alpn = vec!["h2".to_owned()];
     assert!(newer.connect(other, "a.test").is_err());
+    Ok(())
+}
+
+/// The recipe with TLS, as committed: only the places of listeners and of the service's servers are those of the test.
+#[test]
+fn the_recipe_with_tls_redirects_and_serves() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let (plain, secure) = (free(up.ip)?, free(up.ip)?);
+    let origin = Origin::start("one", SocketAddr::new(beside(up.ip, 250), 0))?;
+    let mut objects = include_str!("../../crds/examples/ingress-gateway-tls.yaml").to_owned();
+    let at = |n: u16, address: SocketAddr| {
+        (
+            format!("      port: {n}\n      protocol"),
+            format!("      port: {}\n      protocol", address.port()),
+        )
+    };
+    for (from, to) in [
+        (
+            "  gatewayClassName: igw\n".to_owned(),
+            format!("  gatewayClassName: igw\n  addresses: [{{value: {}}}]\n", up.ip),
+        ),
+        at(80, plain),
+        at(443, secure),
+        ("          port: 8080\n".to_owned(), format!("          port: {}\n", origin.address.port())),
+        // What DNS would say.
+        ("    initAddr: [none]\n".to_owned(), format!("    initAddr: [{}]\n", origin.address.ip())),
+    ] {
+        assert_eq!(objects.matches(&from).count(), 1, "{from}");
+        objects = objects.replace(&from, &to);
+    }
+    up.write("ingress-gateway-tls.yaml", &objects)?;
+    up.start(&[])?;
+    let host = "svc1.opensvc.com";
+    let answer = get(plain, host, "/a?b=c")?;
+    let told = (answer.status, answer.field("location"), answer.field("strict-transport-security"));
+    assert_eq!(told, (301, Some("https://svc1.opensvc.com/a?b=c"), None));
+    let certificate = objects.split("  tls.crt: |\n").nth(1).and_then(|rest| rest.split("  tls.key").next());
+    let certificate: String =
+        certificate.unwrap_or_default().lines().map(|line| format!("{}\n", line.trim())).collect();
+    // Self-signed: shown as it is, believed by nobody who was not told to.
+    let trusting = Client::trusting(&[])?;
+    let mut connection = trusting.connect(secure, host)?;
+    let shown = connection.stream().conn.peer_certificates().map(<[_]>::to_vec).unwrap_or_default();
+    let wanted = rustls::pki_types::CertificateDer::from_pem_slice(certificate.as_bytes())?;
+    assert_eq!(shown, [wanted]);
+    eventually("the server is checked and serves", Duration::from_secs(10), || {
+        let answer = trusting.connect(secure, host).and_then(|mut one| one.get(host, "/a"));
+        answer.is_ok_and(|answer| {
+            answer.status == 200 && answer.field("strict-transport-security") == Some("max-age=31536000")
+        })
+    })?;
     Ok(())
 }

@@ -223,13 +223,15 @@ fn report_of<'a>(report: &'a Report, gateway: &str, listener: &str) -> Option<&'
 }
 
 fn url(listener: &Listener, report: &ListenerReport) -> String {
-    let (scheme, usual) = match listener.protocol {
-        Protocol::Https => ("https", 443),
-        _ => ("http", 80),
+    let (scheme, usual, path) = match listener.protocol {
+        Protocol::Https => ("https", 443, "/"),
+        Protocol::Tcp => ("tcp", 0, ""),
+        Protocol::Tls => ("tls", 0, ""),
+        _ => ("http", 80, "/"),
     };
     let port = if listener.port == usual { String::new() } else { format!(":{}", listener.port) };
     if let Some(hostname) = listener.hostname.as_deref().filter(|hostname| !hostname.starts_with('*')) {
-        return format!("{scheme}://{hostname}{port}/");
+        return format!("{scheme}://{hostname}{port}{path}");
     }
     // An address of this machine that clients can use, IPv4 first.
     let address = report.bound.iter().min_by_key(|address| address.is_ipv6());
@@ -240,7 +242,7 @@ fn url(listener: &Listener, report: &ListenerReport) -> String {
         Some(address) => address.ip().to_string(),
         None => "127.0.0.1".to_owned(),
     };
-    format!("{scheme}://{host}{port}/")
+    format!("{scheme}://{host}{port}{path}")
 }
 
 fn redact(secret: &mut Map<String, Value>) {
