@@ -130,7 +130,7 @@ impl LogLine<'_> {
         out.push(b'{');
         // Writing to a vector cannot fail.
         let _ = write!(out, "\"time_ms\":{},", draft.started_wall_ms);
-        let texts: [(&str, &[u8]); 11] = [
+        let texts: [(&str, &[u8]); 12] = [
             ("client", draft.client.as_bytes()),
             ("gateway", self.gateway.as_bytes()),
             ("listener", self.listener.as_bytes()),
@@ -141,6 +141,7 @@ impl LogLine<'_> {
             ("method", &draft.method),
             ("host", &draft.host),
             ("path", &draft.path),
+            ("version", draft.version.as_bytes()),
             ("cause", self.cause.as_bytes()),
         ];
         for (name, value) in texts {
