@@ -495,3 +495,104 @@ fn policies_of_clients() {
     assert_eq!((more.hsts.as_deref(), more.http2_streams), (Some("max-age=90"), Some(7)));
     assert!(more.trusted_proxies.is_empty(), "the policy of a listener counts alone");
 }
+
+fn grpc_route(name: &str, spec: &str) -> String {
+    route(name, spec).replace("HTTPRoute", "GRPCRoute")
+}
+
+#[test]
+fn calls_and_requests_share_listeners_and_no_hostname() {
+    let calls = "parentRefs: [{name: g}], hostnames: [a.test], rules: [{backendRefs: [{name: s, port: 80}]}]";
+    let text = gateway("g", WEB)
+        + &grpc_route("calls", calls)
+        + &route("same", &format!("parentRefs: [{{name: g}}], hostnames: [a.test, b.test], {TO_WEB}"))
+        + &route("other", &format!("parentRefs: [{{name: g}}], hostnames: [c.test], {TO_WEB}"));
+    check(
+        &text,
+        &[
+            "GRPCRoute calls g Accepted=True/Accepted",
+            "HTTPRoute same g Accepted=False/NotAllowedByListeners",
+            "HTTPRoute other g Accepted=True/Accepted",
+        ],
+    );
+    let Compiled { snapshot, .. } = compiled(
+        &(gateway("g", WEB)
+            + &grpc_route(
+                "calls",
+                "parentRefs: [{name: g}], rules: [{matches: [{method: {service: a.B, method: C}}, {method: {service: a.B}}, {method: {method: C}}, {method: {type: RegularExpression, service: 'a[.].*'}}], backendRefs: [{name: s, port: 80}]}, {}]",
+            )),
+    );
+    let paths: Vec<String> = snapshot.routes[0]
+        .rules
+        .iter()
+        .flat_map(|rule| &rule.matches)
+        .map(|one| serde_json::to_string(&one.path).unwrap_or_default())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            r#"{"type":"Exact","value":"/a.B/C"}"#,
+            r#"{"type":"Prefix","value":"/a.B"}"#,
+            r#"{"type":"Method","value":"C"}"#,
+            r#"{"type":"Regex","value":"/(?:a[.].*)/(?:[^/]+)"}"#,
+            r#"{"type":"Prefix","value":"/"}"#,
+        ]
+    );
+    // Without a back end every call is answered with an error.
+    assert!(matches!(snapshot.routes[0].rules[1].action, Action::Respond { status: 500, .. }));
+}
+
+#[test]
+fn policies_for_tls_with_back_ends() {
+    let policy = |name: &str, target: &str, validation: &str| {
+        format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: {name}}}\nspec:\n  targetRefs: [{{group: \"\", kind: Service, {target}}}]\n  validation: {{hostname: s.test, {validation}}}\n"
+        )
+    };
+    let system = "wellKnownCACertificates: System";
+    let nowhere = "caCertificateRefs: [{group: \"\", kind: ConfigMap, name: none}]";
+    let secret = "caCertificateRefs: [{group: \"\", kind: Secret, name: none}]";
+    let base = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], {TO_WEB}"));
+    let cases = [
+        (policy("p", "name: s", system), "Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs"),
+        (
+            policy("p", "name: s", nowhere),
+            "Accepted=False/NoValidCACertificate",
+            "ResolvedRefs=False/InvalidCACertificateRef",
+        ),
+        (
+            policy("p", "name: s", secret),
+            "Accepted=False/NoValidCACertificate",
+            "ResolvedRefs=False/InvalidKind",
+        ),
+        (
+            policy("p", "name: s", "wellKnownCACertificates: other.test/set"),
+            "Accepted=False/Invalid",
+            "ResolvedRefs=True/ResolvedRefs",
+        ),
+    ];
+    for (policy, accepted, resolved) in cases {
+        let wanted = [accepted, resolved].map(|condition| format!("BackendTLSPolicy p g {condition}"));
+        check(&(base.clone() + &policy), &[&wanted[0], &wanted[1]]);
+        let compiled = compiled(&(base.clone() + &policy));
+        assert!(compiled.snapshot.backends[0].tls.is_some(), "never in cleartext: {policy}");
+    }
+    // Of two for one target the older counts; one for the port comes before both.
+    let old = policy("old", "name: s", system);
+    let new = policy("new", "name: s", nowhere);
+    let port = policy("port", "name: s, sectionName: \"80\"", system).replace("s.test", "port.test");
+    check(
+        &(base.clone() + &old + &new + &port),
+        &[
+            "BackendTLSPolicy old g Accepted=True/Accepted",
+            "BackendTLSPolicy new g Accepted=False/Conflicted",
+            "BackendTLSPolicy port g Accepted=True/Accepted",
+        ],
+    );
+    let compiled = compiled(&(base.clone() + &old + &new + &port));
+    let tls = compiled.snapshot.backends[0].tls.as_ref().map(|tls| tls.server_name.as_str());
+    assert_eq!(tls, Some("port.test"));
+    // One that no gateway uses says nothing of any.
+    let elsewhere = conditions(&self::compiled(&(base + &policy("p", "name: other", system))).statuses);
+    assert!(!elsewhere.iter().any(|line| line.starts_with("BackendTLSPolicy")), "{elsewhere:?}");
+}
