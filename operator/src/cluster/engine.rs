@@ -6,6 +6,7 @@
 
 mod publish;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use super::term::{Term, Verdict};
 use crate::doors::metrics::Metrics;
 use crate::objects::gathered::Gathered;
 use crate::objects::ledger::Ledger;
+use crate::objects::listing::Notice;
 use crate::objects::view::{Record, Shown, View};
 pub use publish::names_addresses;
 
@@ -166,6 +168,8 @@ pub struct Engine {
     gathered: Gathered,
     records: BTreeMap<ObjectKey, Record>,
     compiled: Option<Compiled>,
+    /// What is wrong with objects, once somebody has asked since they were compiled.
+    object_notices: OnceCell<Vec<Notice>>,
     published: BTreeMap<String, publish::Published>,
     told: BTreeMap<ObjectKey, publish::Told>,
     shown: BTreeMap<ObjectKey, Arc<Shown>>,
@@ -238,6 +242,7 @@ impl Engine {
             gathered: Gathered::default(),
             records: BTreeMap::new(),
             compiled: None,
+            object_notices: OnceCell::new(),
             published: BTreeMap::new(),
             told: BTreeMap::new(),
             shown: BTreeMap::new(),

@@ -87,6 +87,7 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         .filter(|key| key.kind == Kind::Gateway)
         .map(|key| (&*key.namespace, &*key.name))
         .collect();
+    let gateway_kind = (Kind::Gateway.group(), Kind::Gateway.as_str());
     for (key, taken) in &gathered.objects {
         if let Spec::GatewayConfig(spec) = &taken.object.spec
             && !is_cluster
@@ -97,13 +98,14 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         }
         let parents = match &taken.object.spec {
             Spec::HttpRoute(route) => &route.parent_refs,
+            Spec::GrpcRoute(route) => &route.parent_refs,
             Spec::TcpRoute(route) => &route.parent_refs,
             Spec::TlsRoute(route) => &route.parent_refs,
             _ => continue,
         };
         for (index, parent) in parents.iter().enumerate() {
             let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
-            let is_gateway = Kind::find(parent.group.as_str(), parent.kind.as_str()) == Some(Kind::Gateway);
+            let is_gateway = (parent.group.as_str(), parent.kind.as_str()) == gateway_kind;
             if is_gateway && !gateways.contains(&(namespace, parent.name.as_str())) {
                 let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
                 let message = format!("there is no {gateway}; write it, or correct the reference");

@@ -1,6 +1,7 @@
 //! Decisions: objects become snapshots, services, books and statuses.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ impl Engine {
         let compiled = compile(&objects, &facts);
         self.certificates_due = self.materials.next_change(wall);
         self.compiled = Some(compiled);
+        self.object_notices = OnceCell::new();
         self.keep_authority(now);
         self.publish_snapshots();
         self.want_services(now);
@@ -513,7 +515,8 @@ impl Engine {
     fn notices(&self) -> Vec<Notice> {
         let mut notices = self.gathered.notices.clone();
         if let Some(compiled) = &self.compiled {
-            notices.extend(notices_of(compiled, &self.gathered, true));
+            let of_objects = self.object_notices.get_or_init(|| notices_of(compiled, &self.gathered, true));
+            notices.extend(of_objects.iter().cloned());
         }
         notices.extend(self.owned.failures().map(|(path, failure)| Notice {
             file: path.to_string(),
