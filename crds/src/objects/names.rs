@@ -3,17 +3,18 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// Declares a checked string.
+/// Declares a checked string. A clone shares its text.
 macro_rules! checked_string {
     ($(#[$doc:meta])* $name:ident, max: $max:expr, min: $min:expr, pattern: $pattern:expr, check: $check:path, allowed: $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks a word.
@@ -23,7 +24,7 @@ macro_rules! checked_string {
             pub fn parse(text: impl Into<String>) -> Result<Self, String> {
                 let text = text.into();
                 let is_valid = ($min..=$max).contains(&text.len()) && $check(&text);
-                if is_valid { Ok(Self(text)) } else { Err(format!("`{text}` is not valid (allowed: {})", $allowed)) }
+                if is_valid { Ok(Self(text.into())) } else { Err(format!("`{text}` is not valid (allowed: {})", $allowed)) }
             }
 
             /// The word.
@@ -43,7 +44,7 @@ macro_rules! checked_string {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 

@@ -1,6 +1,7 @@
 //! Back ends of the snapshot: one for each Service and port, one for each Backend, made when a route names it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
@@ -35,6 +36,8 @@ pub(crate) struct Backends<'o> {
     /// What each of `made` was made of.
     targets: Vec<Target>,
     ids: HashMap<String, BackendId>,
+    /// The key that was looked up last; kept for its memory.
+    asked: String,
 }
 
 /// Why a reference leads nowhere.
@@ -56,6 +59,7 @@ impl<'o> Backends<'o> {
             made: Vec::new(),
             targets: Vec::new(),
             ids: HashMap::new(),
+            asked: String::new(),
         }
     }
 
@@ -91,6 +95,18 @@ impl<'o> Backends<'o> {
                 route.kind, route.namespace, reference.name
             );
             return Err(BadReference { reason: "RefNotPermitted", message });
+        }
+        // One that was made was judged: only the grant depends on the route.
+        self.asked.clear();
+        // Writing to a String always succeeds.
+        let _ = match reference.port.filter(|_| is_service) {
+            Some(port) => {
+                write!(self.asked, "Service/{namespace}/{}:{}", reference.name, port.as_u16())
+            }
+            None => write!(self.asked, "{kind}/{namespace}/{}", reference.name),
+        };
+        if let Some(id) = self.ids.get(&self.asked) {
+            return Ok(*id);
         }
         if is_backend {
             let found =
@@ -255,9 +271,6 @@ impl<'o> Backends<'o> {
 
     fn service(&mut self, namespace: &str, name: &str, port: u16) -> BackendId {
         let key = format!("Service/{namespace}/{name}:{port}");
-        if let Some(id) = self.ids.get(&key) {
-            return *id;
-        }
         let policy = self.policies.find("Service", namespace, name, Some(port));
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
         let template = self.template(namespace, name, &fqdn, port, policy);
@@ -268,9 +281,6 @@ impl<'o> Backends<'o> {
 
     fn backend(&mut self, namespace: &str, name: &str, spec: &BackendSpec) -> BackendId {
         let key = format!("Backend/{namespace}/{name}");
-        if let Some(id) = self.ids.get(&key) {
-            return *id;
-        }
         let policy = self.policies.find("Backend", namespace, name, None);
         let sources = spec
             .endpoints

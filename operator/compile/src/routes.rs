@@ -1,6 +1,6 @@
 //! Routes: where they attach and what they say there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use igw_crds::objects::grpc_route::GrpcRouteSpec;
@@ -14,7 +14,7 @@ use crate::backends::{Backends, BadReference};
 use crate::grpc_rules::grpc_rule;
 use crate::hostnames::intersect;
 use crate::input::{ObjectSet, Stored};
-use crate::listeners::{GATEWAY_GROUP, GatewayNode};
+use crate::listeners::{GATEWAY_GROUP, GatewayNode, ListenerNode};
 use crate::rules::{RuleNode, l4_rule, rule};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
 
@@ -95,25 +95,27 @@ pub(crate) fn routes(
     let mut statuses = Vec::new();
     for (key, stored) in by_age(objects) {
         let Some(spec) = AnyRoute::new(stored.spec()) else { continue };
-        let mut parents = Vec::new();
-        // A route that attaches twice to a listener counts once.
-        let mut places: BTreeMap<(usize, usize), Vec<HostBinding>> = BTreeMap::new();
-        let mut is_ours = false;
+        let mut parents = Vec::with_capacity(spec.parents().len());
+        let mut places: Vec<((usize, usize), Vec<HostBinding>)> = Vec::new();
         for parent in spec.parents() {
             let Some(gateway) = gateway_of(&by_name, key, parent) else { continue };
-            is_ours = true;
-            let attached = attach(objects, key, spec, parent, &gateways[gateway]);
-            parents.push((
-                parent,
-                attached.as_ref().err().map(|refused| (refused.reason, refused.message.clone())),
-            ));
-            for (listener, hosts) in attached.unwrap_or_default() {
-                places.insert((gateway, listener), hosts);
+            let (attached, refused) = match attach(objects, key, spec, parent, &gateways[gateway]) {
+                Ok(attached) => (attached, None),
+                Err(refused) => (Vec::new(), Some(refused)),
+            };
+            parents.push((parent, refused));
+            for (listener, hosts) in attached {
+                let place = (gateway, listener);
+                // A route that attaches twice to a listener counts once.
+                if !places.iter().any(|(taken, _)| *taken == place) {
+                    places.push((place, hosts));
+                }
             }
         }
-        if !is_ours {
+        if parents.is_empty() {
             continue;
         }
+        places.sort_unstable_by_key(|(place, _)| *place);
         let nodes = spec.rules(key, backends);
         let id = RouteId(u32::try_from(routes.len()).unwrap_or(u32::MAX));
         for ((gateway, listener), hosts) in places {
@@ -163,52 +165,35 @@ fn attach(
     gateway: &GatewayNode,
 ) -> Result<Vec<(usize, Vec<HostBinding>)>, BadReference> {
     let refuse = |reason: &'static str, message: String| Err(BadReference { reason, message });
-    let candidates: Vec<usize> = gateway
-        .listeners
-        .iter()
-        .enumerate()
-        .filter(|(_, listener)| {
-            parent.section_name.as_ref().is_none_or(|name| name.as_str() == listener.name)
-        })
-        .filter(|(_, listener)| parent.port.is_none_or(|port| port.as_u16() == listener.port))
-        .map(|(index, _)| index)
-        .collect();
-    if candidates.is_empty() {
+    let fits = |listener: &&ListenerNode| {
+        parent.section_name.as_ref().is_none_or(|name| name.as_str() == listener.name)
+            && parent.port.is_none_or(|port| port.as_u16() == listener.port)
+    };
+    let takes = |listener: &&ListenerNode| {
+        listener.allows_kind(route.kind.as_str()) && listener.allows_namespace(objects, &route.namespace)
+    };
+    if !gateway.listeners.iter().any(|listener| fits(&listener)) {
         let names: Vec<&str> = gateway.listeners.iter().map(|listener| listener.name.as_str()).collect();
         let message =
             format!("no listener of the gateway fits sectionName and port; it has: {}", names.join(", "));
         return refuse("NoMatchingParent", message);
     }
-    let allowing: Vec<usize> = candidates
-        .into_iter()
-        .filter(|index| {
-            gateway.listeners.get(*index).is_some_and(|listener| {
-                listener.allows_kind(route.kind.as_str())
-                    && listener.allows_namespace(objects, &route.namespace)
-            })
-        })
-        .collect();
-    if allowing.is_empty() {
-        let message = format!(
-            "no listener takes {} objects of namespace {}; its owner must change `allowedRoutes`",
-            route.kind, route.namespace
-        );
-        return refuse("NotAllowedByListeners", message);
-    }
     let mut attached = Vec::new();
-    for index in allowing {
-        let Some(listener) = gateway.listeners.get(index) else { continue };
-        let own: Vec<Option<&str>> = match spec.hostnames() {
-            [] => vec![None],
-            names => names.iter().map(|name| Some(name.as_str())).collect(),
+    let mut is_taken = false;
+    for (index, listener) in gateway.listeners.iter().enumerate() {
+        if !fits(&listener) || !takes(&listener) {
+            continue;
+        }
+        is_taken = true;
+        let bind = |own: Option<&str>| {
+            let serves = intersect(listener.hostname.as_deref(), own)?;
+            Some(HostBinding { serves, ranks: own.map(str::to_owned) })
         };
-        let hosts: Vec<HostBinding> = own
-            .into_iter()
-            .filter_map(|own| {
-                let serves = intersect(listener.hostname.as_deref(), own)?;
-                Some(HostBinding { serves, ranks: own.map(str::to_owned) })
-            })
-            .collect();
+        let hosts: Vec<HostBinding> = match spec.hostnames() {
+            [] => bind(None).into_iter().collect(),
+            [one] => bind(Some(one.as_str())).into_iter().collect(),
+            names => names.iter().filter_map(|name| bind(Some(name.as_str()))).collect(),
+        };
         let is_refused = |host: &&HostBinding| {
             // Connections without TLS have no name.
             listener.protocol != Protocol::Tcp
@@ -234,6 +219,13 @@ fn attach(
             attached.push((index, hosts));
         }
     }
+    if !is_taken {
+        let message = format!(
+            "no listener takes {} objects of namespace {}; its owner must change `allowedRoutes`",
+            route.kind, route.namespace
+        );
+        return refuse("NotAllowedByListeners", message);
+    }
     if attached.is_empty() {
         let message = "no hostname of the route is served by a listener; compare `hostnames` with the listeners' `hostname`";
         return refuse("NoMatchingListenerHostname", message.to_owned());
@@ -241,19 +233,15 @@ fn attach(
     Ok(attached)
 }
 
-fn conditions(
-    refused: Option<(&'static str, String)>,
-    nodes: &[RuleNode],
-    generation: u64,
-) -> Vec<Condition> {
+fn conditions(refused: Option<BadReference>, nodes: &[RuleNode], generation: u64) -> Vec<Condition> {
     let dropped: Vec<String> = nodes
         .iter()
         .enumerate()
         .filter_map(|(index, node)| Some(format!("rule {index}: {}", node.unserved.as_ref()?)))
         .collect();
-    let mut conditions = Vec::new();
+    let mut conditions = Vec::with_capacity(2);
     conditions.push(match refused {
-        Some((reason, message)) => Condition::no("Accepted", reason, message, generation),
+        Some(refused) => Condition::no("Accepted", refused.reason, refused.message, generation),
         None if !dropped.is_empty() && dropped.len() == nodes.len() => Condition::no(
             "Accepted",
             "UnsupportedValue",

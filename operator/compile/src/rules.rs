@@ -33,7 +33,7 @@ pub(crate) fn rule(route: &ObjectKey, rule: &HttpRouteRule, backends: &mut Backe
     if rule.session_persistence.is_some() {
         unserved = Some("`sessionPersistence` is not served by this version".to_owned());
     }
-    let mut matches = Vec::new();
+    let mut matches = Vec::with_capacity(rule.matches.len());
     for one in &rule.matches {
         match translate(one) {
             Ok(translated) => matches.push(translated),
@@ -48,7 +48,7 @@ pub(crate) fn rule(route: &ObjectKey, rule: &HttpRouteRule, backends: &mut Backe
         unserved = Some(message);
         Vec::new()
     });
-    let mut candidates = Vec::new();
+    let mut candidates = Vec::with_capacity(rule.backend_refs.len());
     for reference in &rule.backend_refs {
         let filters = filters(&reference.filters).unwrap_or_else(|message| {
             unserved = Some(message);
@@ -161,14 +161,14 @@ pub(crate) fn header_matches(wanted: &[HttpHeaderMatch]) -> Result<Vec<ValueMatc
 }
 
 fn path(one: &HttpRouteMatch) -> PathMatch {
-    let value = one.path.value.clone();
+    let value = one.path.value.as_str();
     match one.path.r#type {
-        PathMatchType::Exact => PathMatch::Exact(value),
-        PathMatchType::RegularExpression => PathMatch::Regex(value),
-        PathMatchType::PathPrefix => {
-            let trimmed = value.trim_end_matches('/');
-            PathMatch::Prefix(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
-        }
+        PathMatchType::Exact => PathMatch::Exact(value.to_owned()),
+        PathMatchType::RegularExpression => PathMatch::Regex(value.to_owned()),
+        PathMatchType::PathPrefix => match value.trim_end_matches('/') {
+            "" => PathMatch::Prefix("/".to_owned()),
+            trimmed => PathMatch::Prefix(trimmed.to_owned()),
+        },
     }
 }
 

@@ -20,7 +20,7 @@ use igw_opensvc::{KeyName, ObjectItem, ObjectPath};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::layout::{SYSTEM, is_input, version};
-use crate::objects::gathered::Gathered;
+use crate::objects::gathered::{Candidate, Gathered};
 use crate::objects::listing::{Notice, Severity};
 use crate::objects::reading::{Good, Reading, object_name, read_of};
 
@@ -249,6 +249,7 @@ impl Inputs {
     #[must_use]
     pub fn gather(&self) -> Gathered {
         let mut gathered = Gathered::default();
+        let mut found = Vec::new();
         for (path, input) in &self.objects {
             gathered.n_files += input.texts.len();
             gathered.uncertain |= !input.is_read;
@@ -264,19 +265,13 @@ impl Inputs {
                 if text.reading.n_broken_unknown > 0 {
                     *gathered.broken.entry("unknown").or_default() += text.reading.n_broken_unknown;
                 }
-                for good in &text.reading.good {
-                    gathered.take(good, &file, false);
-                }
+                let good = text.reading.good.iter();
+                found.extend(good.map(|good| Candidate { good, file: Arc::clone(&file), kept: false }));
+                let kept = text.kept.iter();
+                found.extend(kept.map(|good| Candidate { good, file: Arc::clone(&file), kept: true }));
             }
         }
-        for (path, input) in &self.objects {
-            for (name, text) in input.texts.iter().filter(|(_, text)| !text.kept.is_empty()) {
-                let file: Arc<str> = place(path, name).into();
-                for good in &text.kept {
-                    gathered.take(good, &file, true);
-                }
-            }
-        }
+        gathered.take(found);
         gathered
     }
 }

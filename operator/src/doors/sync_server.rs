@@ -82,10 +82,14 @@ impl Sealed {
     /// # Errors
     /// The encoder's; none is known.
     pub fn new(envelope: &Envelope, keys: BTreeMap<String, String>) -> Result<Self, serde_json::Error> {
-        let stored: Bytes = serde_json::to_vec(envelope)?.into();
+        let encoded = |envelope: &Envelope| {
+            let mut text = Vec::with_capacity(envelope.snapshot.get().len() + AROUND_SNAPSHOT);
+            serde_json::to_writer(&mut text, envelope).map(|()| Bytes::from(text))
+        };
+        let stored = encoded(envelope)?;
         let bytes = match keys.is_empty() {
             true => stored.clone(),
-            false => serde_json::to_vec(&Envelope { keys, ..envelope.clone() })?.into(),
+            false => encoded(&Envelope { keys, ..envelope.clone() })?,
         };
         Ok(Self {
             epoch: envelope.epoch,
@@ -205,6 +209,8 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 /// Largest request: a report of many thousand listeners.
 const MAX_REQUEST_BYTES: usize = 16 << 20;
+/// Bytes of an envelope around its snapshot.
+const AROUND_SNAPSHOT: usize = 512;
 /// Content type of an envelope.
 const JSON: &str = "application/json";
 

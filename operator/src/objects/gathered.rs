@@ -1,7 +1,6 @@
 //! Every object that counts at one moment, whatever store it came from, and what is wrong with the others.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use igw_crds::objects::{Object, ObjectKey};
@@ -37,6 +36,17 @@ pub struct Taken {
     pub source: Source,
 }
 
+/// A good document that was found.
+#[derive(Clone, Debug)]
+pub struct Candidate<'g> {
+    /// The document.
+    pub good: &'g Good,
+    /// File, or key of an object.
+    pub file: Arc<str>,
+    /// The last good version of one that is broken now.
+    pub kept: bool,
+}
+
 // === impl Gathered ===
 
 impl Gathered {
@@ -54,26 +64,32 @@ impl Gathered {
         counts
     }
 
-    /// Takes a good document in; the first of an object counts, and one that is kept only for want of another.
-    pub fn take(&mut self, good: &Good, file: &Arc<str>, kept: bool) {
-        match self.objects.entry(good.object.key.clone()) {
-            Entry::Vacant(place) => {
-                let source = Source { file: Arc::clone(file), line: good.line, kept };
-                place.insert(Taken { object: good.object.clone(), content: good.content, source });
-            }
-            Entry::Occupied(_) if kept => {}
-            Entry::Occupied(first) => {
-                let first = &first.get().source;
-                self.notices.push(Notice {
-                    file: file.to_string(),
-                    line: good.line,
+    /// Takes good documents in; the first of an object counts, and one that is kept only for want of another.
+    pub fn take(&mut self, mut found: Vec<Candidate<'_>>) {
+        // The sort is stable, and quick: documents come in runs of order.
+        found.sort_by(|a, b| a.good.object.key.cmp(&b.good.object.key).then(a.kept.cmp(&b.kept)));
+        let mut first: Option<&Candidate<'_>> = None;
+        let mut objects = Vec::with_capacity(found.len());
+        for one in &found {
+            match first.filter(|first| first.good.object.key == one.good.object.key) {
+                Some(_) if one.kept => {}
+                Some(first) => self.notices.push(Notice {
+                    file: one.file.to_string(),
+                    line: one.good.line,
                     severity: Severity::Error,
-                    object: Some(object_name(&good.object.key)),
-                    message: format!("is also in {}:{}, which counts", first.file, first.line),
+                    object: Some(object_name(&one.good.object.key)),
+                    message: format!("is also in {}:{}, which counts", first.file, first.good.line),
                     hint: Some("remove one of the two".into()),
                     ..Notice::default()
-                });
+                }),
+                None => {
+                    let source = Source { file: Arc::clone(&one.file), line: one.good.line, kept: one.kept };
+                    let object = one.good.object.clone();
+                    objects.push((object.key.clone(), Taken { object, content: one.good.content, source }));
+                    first = Some(one);
+                }
             }
         }
+        self.objects = objects.into_iter().collect();
     }
 }

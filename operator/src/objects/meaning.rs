@@ -88,6 +88,8 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         .map(|key| (&*key.namespace, &*key.name))
         .collect();
     let gateway_kind = (Kind::Gateway.group(), Kind::Gateway.as_str());
+    // Most routes name the gateway that the one before names.
+    let mut found_last = ("", "");
     for (key, taken) in &gathered.objects {
         if let Spec::GatewayConfig(spec) = &taken.object.spec
             && !is_cluster
@@ -106,7 +108,13 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         for (index, parent) in parents.iter().enumerate() {
             let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
             let is_gateway = (parent.group.as_str(), parent.kind.as_str()) == gateway_kind;
-            if is_gateway && !gateways.contains(&(namespace, parent.name.as_str())) {
+            let named = (namespace, parent.name.as_str());
+            if !is_gateway || found_last == named {
+                continue;
+            }
+            if gateways.contains(&named) {
+                found_last = named;
+            } else {
                 let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
                 let message = format!("there is no {gateway}; write it, or correct the reference");
                 notices.push(notice(key, Some(taken), format!("spec.parentRefs[{index}]"), message));

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::files::{Found, Identity, Walk};
 use super::memory::{Memory, Remembered};
-use crate::objects::gathered::Gathered;
+use crate::objects::gathered::{Candidate, Gathered};
 use crate::objects::listing::{Notice, Severity};
 use crate::objects::reading::{Good, Reading, read};
 
@@ -143,6 +143,7 @@ impl Store {
     pub fn gather(&self) -> Gathered {
         let mut gathered = Gathered { n_files: self.files.len(), ..Gathered::default() };
         let mut foreign = BTreeMap::new();
+        let mut found = Vec::new();
         for (path, state) in &self.files {
             let file: Arc<str> = path.display().to_string().into();
             gathered.notices.extend(state.reading.notices.iter().cloned());
@@ -157,16 +158,12 @@ impl Store {
             for kind in &state.reading.foreign {
                 *foreign.entry(kind.as_str()).or_insert(0_usize) += 1;
             }
-            for good in &state.reading.good {
-                gathered.take(good, &file, false);
-            }
+            let good = state.reading.good.iter();
+            found.extend(good.map(|good| Candidate { good, file: Arc::clone(&file), kept: false }));
+            let kept = state.kept.iter();
+            found.extend(kept.map(|good| Candidate { good, file: Arc::clone(&file), kept: true }));
         }
-        for (path, state) in &self.files {
-            let file: Arc<str> = path.display().to_string().into();
-            for good in &state.kept {
-                gathered.take(good, &file, true);
-            }
-        }
+        gathered.take(found);
         gathered.uncertain |= !self.problems.is_empty();
         self.report_problems(&mut gathered);
         if !foreign.is_empty() {

@@ -238,9 +238,9 @@ impl Engine {
             let object = gateway_object(&gateway.name);
             if let Some(path) = layout::path(&gateway.namespace, Kind::Cfg, &object) {
                 // What an earlier operator stored of the same content stays.
-                let stored = unpack_snapshot(|key| self.owned.value(&path, key));
-                let is_stored =
-                    before.is_none() && stored.is_ok_and(|stored| stored.checksum == envelope.checksum);
+                let is_stored = before.is_none()
+                    && unpack_snapshot(|key| self.owned.value(&path, key))
+                        .is_ok_and(|stored| stored.checksum == envelope.checksum);
                 if is_stored {
                     let values: BTreeMap<String, Bytes> = self
                         .owned
