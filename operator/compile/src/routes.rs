@@ -91,9 +91,10 @@ pub(crate) fn routes(
         let of_namespace = by_name.entry(Arc::clone(&gateway.key.namespace)).or_default();
         of_namespace.insert(Arc::clone(&gateway.key.name), index);
     }
-    let mut routes: Vec<Route> = Vec::new();
-    let mut statuses = Vec::new();
-    for (key, stored) in by_age(objects) {
+    let oldest_first = by_age(objects);
+    let mut routes: Vec<Route> = Vec::with_capacity(oldest_first.len());
+    let mut statuses = Vec::with_capacity(oldest_first.len());
+    for (key, stored) in oldest_first {
         let Some(spec) = AnyRoute::new(stored.spec()) else { continue };
         let mut parents = Vec::with_capacity(spec.parents().len());
         let mut places: Vec<((usize, usize), Vec<HostBinding>)> = Vec::new();

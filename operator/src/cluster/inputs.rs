@@ -57,6 +57,8 @@ struct Input {
 /// One key.
 #[derive(Debug)]
 struct Text {
+    /// Where it stands, as messages say it.
+    file: Arc<str>,
     digest: u128,
     reading: Reading,
     cache: Cache,
@@ -170,9 +172,12 @@ impl Inputs {
         let mut seen = BTreeSet::new();
         for (name, value) in values {
             seen.insert(name.as_str());
-            let text = input.texts.entry(name.as_str().to_owned()).or_default();
+            let text = input
+                .texts
+                .entry(name.as_str().to_owned())
+                .or_insert_with(|| Text::new(place(path, name.as_str()).into()));
             changed |= text.gone_since.take().is_some();
-            changed |= text.take(path, name.as_str(), value);
+            changed |= text.take(path, value);
         }
         let mut gone = Vec::new();
         for (name, text) in &mut input.texts {
@@ -254,8 +259,8 @@ impl Inputs {
             gathered.n_files += input.texts.len();
             gathered.uncertain |= !input.is_read;
             gathered.notices.extend(input.notices(path));
-            for (name, text) in &input.texts {
-                let file: Arc<str> = place(path, name).into();
+            for text in input.texts.values() {
+                let file = &text.file;
                 gathered.notices.extend(text.reading.notices.iter().cloned());
                 gathered.uncertain |= text.reading.n_broken_unknown > 0;
                 gathered.n_documents += text.reading.n_documents;
@@ -266,9 +271,9 @@ impl Inputs {
                     *gathered.broken.entry("unknown").or_default() += text.reading.n_broken_unknown;
                 }
                 let good = text.reading.good.iter();
-                found.extend(good.map(|good| Candidate { good, file: Arc::clone(&file), kept: false }));
+                found.extend(good.map(|good| Candidate { good, file: Arc::clone(file), kept: false }));
                 let kept = text.kept.iter();
-                found.extend(kept.map(|good| Candidate { good, file: Arc::clone(&file), kept: true }));
+                found.extend(kept.map(|good| Candidate { good, file: Arc::clone(file), kept: true }));
             }
         }
         gathered.take(found);
@@ -309,9 +314,10 @@ impl Input {
 
 // === impl Text ===
 
-impl Default for Text {
-    fn default() -> Self {
+impl Text {
+    fn new(file: Arc<str>) -> Self {
         Self {
+            file,
             digest: 0,
             reading: Reading::default(),
             cache: Cache::lenient(),
@@ -319,20 +325,18 @@ impl Default for Text {
             gone_since: None,
         }
     }
-}
 
-impl Text {
     /// Reads the value if it is new; true if so.
-    fn take(&mut self, path: &ObjectPath, name: &str, value: &[u8]) -> bool {
+    fn take(&mut self, path: &ObjectPath, value: &[u8]) -> bool {
         let digest = xxh3_128(value);
         if self.digest == digest {
             return false;
         }
         self.digest = digest;
-        let file = place(path, name);
+        let file = Arc::clone(&self.file);
         let Ok(text) = std::str::from_utf8(value) else {
             self.reading.notices = vec![Notice {
-                file,
+                file: file.to_string(),
                 severity: Severity::Error,
                 message: "is not UTF-8 text".to_owned(),
                 hint: Some("what it held before stays live".to_owned()),
