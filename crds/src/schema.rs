@@ -4,9 +4,10 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
 
 use crate::objects::{
-    Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec, core, gateway::GatewaySpec,
-    gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, http_route::HttpRouteSpec,
-    reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
+    Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec, certificate::CertificateSpec,
+    certificate_issuer::CertificateIssuerSpec, core, gateway::GatewaySpec, gateway_class::GatewayClassSpec,
+    gateway_config::GatewayConfigSpec, http_route::HttpRouteSpec, reference_grant::ReferenceGrantSpec,
+    resolver::ResolverSpec,
 };
 
 /// Schema of a kind (draft 2020-12).
@@ -15,6 +16,8 @@ pub fn schema(kind: Kind) -> Value {
     match kind {
         Kind::Backend => of_spec::<BackendSpec>(kind),
         Kind::BackendPolicy => of_spec::<BackendPolicySpec>(kind),
+        Kind::Certificate => of_spec::<CertificateSpec>(kind),
+        Kind::CertificateIssuer => of_spec::<CertificateIssuerSpec>(kind),
         Kind::Gateway => of_spec::<GatewaySpec>(kind),
         Kind::GatewayClass => of_spec::<GatewayClassSpec>(kind),
         Kind::GatewayConfig => of_spec::<GatewayConfigSpec>(kind),

@@ -5,12 +5,14 @@
 //! the lists of the same snapshot. Durations carry their unit in the name; 0 means "no limit" where a
 //! field says so. New fields get `#[serde(default)]`, so that format N reads N-1.
 
+mod challenge;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use challenge::Challenge;
 pub use tls::{ALPN, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, TlsVersion};
 
 /// The format this build writes. It reads this one and the one before.
@@ -29,6 +31,9 @@ pub struct Snapshot {
     pub backends: Vec<Backend>,
     /// Resolvers; the first is the default one.
     pub resolvers: Vec<Resolver>,
+    /// What certificate authorities may ask for now, in place of routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<Challenge>,
 }
 
 /// Index into [`Snapshot::routes`].
@@ -608,6 +613,11 @@ impl Snapshot {
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         let listeners = self.gateways.iter().flat_map(|gateway| &gateway.listeners);
         listeners.filter_map(|listener| listener.tls.as_deref()).flat_map(|tls| &tls.certificates)
+    }
+
+    /// Every certificate whose key a proxy needs: those that are served, and those of challenges.
+    pub fn certificates_with_keys(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates().chain(self.challenges.iter().filter_map(Challenge::certificate))
     }
 }
 

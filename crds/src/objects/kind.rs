@@ -28,6 +28,10 @@ pub enum Kind {
     BackendPolicy,
     /// Resolver
     Resolver,
+    /// CertificateIssuer
+    CertificateIssuer,
+    /// Certificate
+    Certificate,
 }
 
 /// What is known of a kind.
@@ -44,7 +48,7 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 13] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
@@ -56,6 +60,8 @@ impl Kind {
         Kind::Backend,
         Kind::BackendPolicy,
         Kind::Resolver,
+        Kind::CertificateIssuer,
+        Kind::Certificate,
     ];
 
     /// Name, as in `kind`.
@@ -179,6 +185,8 @@ impl Kind {
             Self::Backend => ours("Backend", "backends", &["be"]),
             Self::BackendPolicy => ours("BackendPolicy", "backendpolicies", &["bepolicy"]),
             Self::Resolver => ours("Resolver", "resolvers", &[]),
+            Self::CertificateIssuer => ours("CertificateIssuer", "certificateissuers", &["issuer"]),
+            Self::Certificate => ours("Certificate", "certificates", &["cert"]),
         }
     }
 }
@@ -190,7 +198,7 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 19] = [
+pub(crate) const LATER: [(&str, &str); 17] = [
     ("gateway.networking.k8s.io", "GRPCRoute"),
     ("gateway.networking.k8s.io", "TCPRoute"),
     ("gateway.networking.k8s.io", "TLSRoute"),
@@ -208,6 +216,4 @@ pub(crate) const LATER: [(&str, &str); 19] = [
     ("igw.opensvc.com", "ErrorPages"),
     ("igw.opensvc.com", "DirectResponse"),
     ("igw.opensvc.com", "Telemetry"),
-    ("igw.opensvc.com", "CertificateIssuer"),
-    ("igw.opensvc.com", "Certificate"),
 ];

@@ -2,6 +2,8 @@
 
 pub mod backend;
 pub mod backend_policy;
+pub mod certificate;
+pub mod certificate_issuer;
 pub mod core;
 pub mod external_auth;
 pub mod gateway;
@@ -53,6 +55,10 @@ pub enum Spec {
     Backend(backend::BackendSpec),
     /// BackendPolicy
     BackendPolicy(Box<backend_policy::BackendPolicySpec>),
+    /// Certificate
+    Certificate(certificate::CertificateSpec),
+    /// CertificateIssuer
+    CertificateIssuer(Box<certificate_issuer::CertificateIssuerSpec>),
     /// ConfigMap
     ConfigMap(self::core::ConfigMapContent),
     /// Gateway
@@ -146,6 +152,8 @@ impl Spec {
         match self {
             Self::Backend(spec) => value(spec),
             Self::BackendPolicy(spec) => value(spec),
+            Self::Certificate(spec) => value(spec),
+            Self::CertificateIssuer(spec) => value(spec),
             Self::ConfigMap(content) => value(content),
             Self::Gateway(spec) => value(spec),
             Self::GatewayClass(spec) => value(spec),

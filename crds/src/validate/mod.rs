@@ -1,6 +1,7 @@
 //! Limits and rules that types alone do not express: those of the Gateway API's CRDs, with upstream's field
 //! paths, and those of our own kinds. All problems of an object are found at once.
 
+mod certificate;
 mod gateway;
 mod http_route;
 mod ours;
@@ -33,6 +34,8 @@ pub fn validate(object: &Object) -> Vec<Problem> {
     match &object.spec {
         Spec::Backend(spec) => ours::backend(spec, &mut problems),
         Spec::BackendPolicy(spec) => ours::backend_policy(spec, &mut problems),
+        Spec::Certificate(spec) => certificate::certificate(spec, &mut problems),
+        Spec::CertificateIssuer(spec) => certificate::issuer(spec, &mut problems),
         Spec::Gateway(spec) => gateway::gateway(spec, &mut problems),
         Spec::GatewayClass(spec) => {
             let length = spec.description.as_ref().map_or(0, |text| text.chars().count());

@@ -367,6 +367,8 @@ fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
     match kind {
         Kind::Backend => spec(root).map(Spec::Backend),
         Kind::BackendPolicy => spec(root).map(Box::new).map(Spec::BackendPolicy),
+        Kind::Certificate => spec(root).map(Spec::Certificate),
+        Kind::CertificateIssuer => spec(root).map(Box::new).map(Spec::CertificateIssuer),
         Kind::Gateway => spec(root).map(Box::new).map(Spec::Gateway),
         Kind::GatewayClass => spec(root).map(Spec::GatewayClass),
         Kind::GatewayConfig => spec(root).map(Box::new).map(Spec::GatewayConfig),

@@ -15,6 +15,7 @@ use crate::classes::{ClassOf, Classes};
 use crate::deployments::{Deployment, deployment};
 use crate::features::PROTOCOLS;
 use crate::input::{Facts, ObjectSet, Stored};
+use crate::issued::listener_tls;
 use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
@@ -167,8 +168,8 @@ fn listener_node(
 ) -> ListenerNode {
     let protocol = listener.protocol.as_str();
     let port = listener.port.as_u16();
-    let tls = (protocol == "HTTPS").then(|| match &listener.tls {
-        Some(tls) => terminate(objects, facts, gateway, spec, port, tls),
+    let tls = (protocol == "HTTPS").then(|| match listener_tls(objects, gateway, listener) {
+        Some(tls) => terminate(objects, facts, gateway, spec, port, &tls),
         None => TlsNode {
             refused: Some(("UnsupportedValue", "an HTTPS listener needs `tls.certificateRefs`".to_owned())),
             ..TlsNode::default()

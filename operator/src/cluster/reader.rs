@@ -81,6 +81,7 @@ impl ClusterRead {
                 nodes: around.addresses,
             }),
             material: Material::default(),
+            challenges: Vec::new(),
         };
         Ok(Self { gathered, records, statuses, facts, epoch: 0 })
     }

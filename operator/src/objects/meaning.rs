@@ -16,9 +16,10 @@ use super::gathered::{Gathered, Taken};
 use super::listing::{Notice, Severity};
 use super::reading::object_name;
 use super::view::Record;
+use crate::acme::made::Values;
 use crate::certificates::authorities;
 use crate::certificates::pair::PAIR_VALUES;
-use crate::certificates::vault::Vault;
+use crate::certificates::vault::{Place, Vault};
 
 /// Facts of a machine without a cluster.
 #[must_use]
@@ -42,16 +43,27 @@ pub fn objects(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>) -> Ob
     stored.collect()
 }
 
-/// What Secret and ConfigMap documents are worth, as far as objects refer to them.
-pub fn material(objects: &ObjectSet, vault: &mut Vault, now: Timestamp) -> Material {
+/// What Secret and ConfigMap documents are worth, as far as objects refer to them; `issued` are Secrets that igw made and
+/// nobody wrote.
+pub fn material(
+    objects: &ObjectSet,
+    issued: &BTreeMap<Place, Values>,
+    vault: &mut Vault,
+    now: Timestamp,
+) -> Material {
     let References { secrets, config_maps } = references(objects);
     for (namespace, name) in &secrets {
-        let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, namespace, name) else { continue };
-        vault.observe((namespace.clone(), name.clone()), &PAIR_VALUES, &|value| content.value(value));
+        let place = (namespace.clone(), name.clone());
+        if let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, namespace, name) {
+            vault.observe(place, &PAIR_VALUES, &|value| content.value(value));
+        } else if let Some(values) = issued.get(&place) {
+            vault.observe(place, &PAIR_VALUES, &|value| Some(values.text(value)?.as_bytes().to_vec()));
+        }
     }
     vault.retain(|(namespace, name)| {
         secrets.contains(&(namespace.clone(), name.clone()))
-            && objects.find(Kind::Secret, namespace, name).is_some()
+            && (objects.find(Kind::Secret, namespace, name).is_some()
+                || issued.contains_key(&(namespace.clone(), name.clone())))
     });
     let authorities = config_maps.into_iter().filter_map(|(namespace, name)| {
         let Some(Spec::ConfigMap(content)) = objects.spec(Kind::ConfigMap, &namespace, &name) else {

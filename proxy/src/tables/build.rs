@@ -9,6 +9,7 @@ use igw_route::PortRoutes;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
+use super::challenges::Challenges;
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
 use crate::tls::config::Configs;
@@ -106,6 +107,7 @@ impl Lasting {
             }
         }
         self.tls.end();
+        let challenges = Challenges::build(&snapshot.challenges, &self.keys);
         self.keys.retain(snapshot);
         let certificates: BTreeMap<&str, &snapshot::Certificate> = snapshot
             .certificates()
@@ -113,7 +115,8 @@ impl Lasting {
             .collect();
         let certificates = certificates.into_values().cloned().collect();
         self.n_tables += 1;
-        Tables { stamp: self.n_tables, epoch, generation, ports, backends, binds, certificates, faults }
+        let stamp = self.n_tables;
+        Tables { stamp, epoch, generation, ports, backends, binds, certificates, challenges, faults }
     }
 
     /// What handshakes on a port need, by listener index; nothing on a port without TLS.

@@ -70,7 +70,9 @@ async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Resu
         });
         n_read.await?;
     };
-    let Some(config) = config(worker, port, &name) else {
+    let challenge = worker.tables().shared.challenges.tls(&name, &bytes);
+    let is_challenge = challenge.is_some();
+    let Some(config) = challenge.or_else(|| config(worker, port, &name)) else {
         tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
         return Err(Handshake::UnknownName);
     };
@@ -98,6 +100,15 @@ async fn handshake(worker: &Rc<Worker>, mut client: Client, port: usize) -> Resu
             return Err(Handshake::Failed);
         }
         None => return Err(Handshake::Timeout),
+    }
+    if is_challenge {
+        // Whoever asked has seen the certificate; nothing else is spoken here (RFC 8737 3).
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut *stream).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
+        return Err(Handshake::Done);
     }
     let peer = Peer {
         text: peer.text.clone(),

@@ -166,6 +166,7 @@ impl Engine {
                 nodes: around.addresses.clone(),
             }),
             material: Material::default(),
+            challenges: Vec::new(),
         }
     }
 
