@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::objects::{
     Kind, Metadata, backend::BackendSpec, backend_policy::BackendPolicySpec,
-    backend_tls_policy::BackendTlsPolicySpec, client_policy::ClientPolicySpec, core, gateway::GatewaySpec,
+    backend_tls_policy::BackendTlsPolicySpec, certificate::CertificateSpec,
+    certificate_issuer::CertificateIssuerSpec, client_policy::ClientPolicySpec, core, gateway::GatewaySpec,
     gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec,
     http_route::HttpRouteSpec, l4_route::TcpRouteSpec, l4_route::TlsRouteSpec,
     reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
@@ -19,6 +20,8 @@ pub fn schema(kind: Kind) -> Value {
         Kind::BackendPolicy => of_spec::<BackendPolicySpec>(kind),
         Kind::BackendTlsPolicy => of_spec::<BackendTlsPolicySpec>(kind),
         Kind::ClientPolicy => of_spec::<ClientPolicySpec>(kind),
+        Kind::Certificate => of_spec::<CertificateSpec>(kind),
+        Kind::CertificateIssuer => of_spec::<CertificateIssuerSpec>(kind),
         Kind::Gateway => of_spec::<GatewaySpec>(kind),
         Kind::GatewayClass => of_spec::<GatewayClassSpec>(kind),
         Kind::GatewayConfig => of_spec::<GatewayConfigSpec>(kind),

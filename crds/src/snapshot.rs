@@ -5,6 +5,7 @@
 //! the lists of the same snapshot. Durations carry their unit in the name; 0 means "no limit" where a
 //! field says so. New fields get `#[serde(default)]`, so that format N reads N-1.
 
+mod challenge;
 mod client;
 mod tls;
 
@@ -12,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub use challenge::Challenge;
 pub use client::{ClientRules, ProxyVersion};
 pub use tls::{
     ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
@@ -34,6 +36,9 @@ pub struct Snapshot {
     pub backends: Vec<Backend>,
     /// Resolvers; the first is the default one.
     pub resolvers: Vec<Resolver>,
+    /// What certificate authorities may ask for now, in place of routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<Challenge>,
 }
 
 /// Index into [`Snapshot::routes`].
@@ -648,6 +653,11 @@ impl Snapshot {
         let served =
             listeners.filter_map(|listener| listener.tls.as_deref()).flat_map(|tls| &tls.certificates);
         served.chain(self.gateways.iter().filter_map(|gateway| gateway.client_certificate.as_deref()))
+    }
+
+    /// Every certificate whose key a proxy needs: those that are served, and those of challenges.
+    pub fn certificates_with_keys(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates().chain(self.challenges.iter().filter_map(Challenge::certificate))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What scenarios need: real processes, name servers and back ends that can misbehave, a client that checks
 //! every byte. Blocking and thread per connection: nothing here shares code with what it tests.
 
+pub mod acme;
+pub mod acme_double;
 pub mod client;
 pub use igw_emulator::dns;
 pub mod load;

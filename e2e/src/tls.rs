@@ -81,6 +81,12 @@ impl Authority {
         Ok(Self { params, key, certificate })
     }
 
+    /// The authority as one that signs.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::from_params(&self.params, &self.key)
+    }
+
     /// A certificate for names, with an ECDSA key.
     ///
     /// # Errors

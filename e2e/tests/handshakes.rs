@@ -129,7 +129,7 @@ fn certificates_change_under_new_connections() -> anyhow::Result<()> {
     let n_shaken = Arc::new(AtomicU64::new(0));
     // Pairs that may be shown: each writer's step puts the new one in before it is written.
     let shown: Arc<std::sync::Mutex<Vec<Pair>>> = Arc::new(std::sync::Mutex::new(vec![first]));
-    let callers: Vec<_> = (0..2)
+    let callers: Vec<_> = (0..3)
         .map(|_| {
             let (client, is_over, n_shaken, shown) =
                 (client.clone(), Arc::clone(&is_over), Arc::clone(&n_shaken), Arc::clone(&shown));
@@ -172,7 +172,9 @@ fn certificates_change_under_new_connections() -> anyhow::Result<()> {
     }
     let n_shaken = n_shaken.load(Ordering::Relaxed);
     let rate = n_shaken as f64 / all_begun.elapsed().as_secs_f64();
-    println!("{n_swaps} pairs, {n_shaken} handshakes ({rate:.0}/s), 0 failed, a new pair shown after at most {slowest:?}");
+    println!(
+        "{n_swaps} pairs, {n_shaken} handshakes ({rate:.0}/s), 0 failed, a new pair shown after at most {slowest:?}"
+    );
     ensure!(n_shaken >= n_swaps, "{n_shaken} handshakes");
     Ok(())
 }

@@ -29,7 +29,8 @@ const DIRECTION: [(&str, &[&str]); 10] = [
 const RESERVED: [(&str, &[&str]); 7] = [
     // The contexts of OpenSVC's clients are YAML too.
     ("serde-saphyr", &["igw-crds", "igw-opensvc"]),
-    ("reqwest", &["igw-opensvc"]),
+    // The daemon of a cluster, and directories of ACME.
+    ("reqwest", &["igw-opensvc", "igw"]),
     ("granit-parser", &["igw-crds"]),
     ("hickory-proto", &["igw-dns"]),
     ("resolv-conf", &["igw-dns"]),

@@ -5,6 +5,7 @@
 //! (meaning); everything about matching from `igw-route`. This binary speaks no HTTP to clients: traffic is
 //! `igw-proxy`'s.
 
+mod acme;
 mod certificates;
 mod cli;
 mod cluster;

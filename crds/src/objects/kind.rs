@@ -38,6 +38,10 @@ pub enum Kind {
     ClientPolicy,
     /// Resolver
     Resolver,
+    /// CertificateIssuer
+    CertificateIssuer,
+    /// Certificate
+    Certificate,
 }
 
 /// What is known of a kind.
@@ -54,7 +58,7 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 18] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
@@ -71,6 +75,8 @@ impl Kind {
         Kind::BackendPolicy,
         Kind::ClientPolicy,
         Kind::Resolver,
+        Kind::CertificateIssuer,
+        Kind::Certificate,
     ];
 
     /// Name, as in `kind`.
@@ -207,6 +213,8 @@ impl Kind {
             Self::BackendPolicy => ours("BackendPolicy", "backendpolicies", &["bepolicy"]),
             Self::ClientPolicy => ours("ClientPolicy", "clientpolicies", &["clpolicy"]),
             Self::Resolver => ours("Resolver", "resolvers", &[]),
+            Self::CertificateIssuer => ours("CertificateIssuer", "certificateissuers", &["issuer"]),
+            Self::Certificate => ours("Certificate", "certificates", &["cert"]),
         }
     }
 }
@@ -218,7 +226,7 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 14] = [
+pub(crate) const LATER: [(&str, &str); 12] = [
     ("gateway.networking.k8s.io", "UDPRoute"),
     ("gateway.networking.k8s.io", "ListenerSet"),
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
@@ -231,6 +239,4 @@ pub(crate) const LATER: [(&str, &str); 14] = [
     ("igw.opensvc.com", "ErrorPages"),
     ("igw.opensvc.com", "DirectResponse"),
     ("igw.opensvc.com", "Telemetry"),
-    ("igw.opensvc.com", "CertificateIssuer"),
-    ("igw.opensvc.com", "Certificate"),
 ];

@@ -3,6 +3,8 @@
 pub mod backend;
 pub mod backend_policy;
 pub mod backend_tls_policy;
+pub mod certificate;
+pub mod certificate_issuer;
 pub mod client_policy;
 pub mod core;
 pub mod external_auth;
@@ -61,6 +63,10 @@ pub enum Spec {
     BackendTlsPolicy(Box<backend_tls_policy::BackendTlsPolicySpec>),
     /// ClientPolicy
     ClientPolicy(Box<client_policy::ClientPolicySpec>),
+    /// Certificate
+    Certificate(certificate::CertificateSpec),
+    /// CertificateIssuer
+    CertificateIssuer(Box<certificate_issuer::CertificateIssuerSpec>),
     /// ConfigMap
     ConfigMap(self::core::ConfigMapContent),
     /// Gateway
@@ -162,6 +168,8 @@ impl Spec {
             Self::BackendPolicy(spec) => value(spec),
             Self::BackendTlsPolicy(spec) => value(spec),
             Self::ClientPolicy(spec) => value(spec),
+            Self::Certificate(spec) => value(spec),
+            Self::CertificateIssuer(spec) => value(spec),
             Self::ConfigMap(content) => value(content),
             Self::Gateway(spec) => value(spec),
             Self::GatewayClass(spec) => value(spec),

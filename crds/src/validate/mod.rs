@@ -2,6 +2,7 @@
 //! paths, and those of our own kinds. All problems of an object are found at once.
 
 mod backend_tls_policy;
+mod certificate;
 mod gateway;
 mod grpc_route;
 mod http_route;
@@ -38,6 +39,8 @@ pub fn validate(object: &Object) -> Vec<Problem> {
         Spec::BackendPolicy(spec) => ours::backend_policy(spec, &mut problems),
         Spec::BackendTlsPolicy(spec) => backend_tls_policy::backend_tls_policy(spec, &mut problems),
         Spec::ClientPolicy(spec) => ours::client_policy(spec, &mut problems),
+        Spec::Certificate(spec) => certificate::certificate(spec, &mut problems),
+        Spec::CertificateIssuer(spec) => certificate::issuer(spec, &mut problems),
         Spec::Gateway(spec) => gateway::gateway(spec, &mut problems),
         Spec::GatewayClass(spec) => {
             let length = spec.description.as_ref().map_or(0, |text| text.chars().count());

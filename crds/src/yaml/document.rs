@@ -369,6 +369,8 @@ fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
         Kind::BackendPolicy => spec(root).map(Box::new).map(Spec::BackendPolicy),
         Kind::BackendTlsPolicy => spec(root).map(Box::new).map(Spec::BackendTlsPolicy),
         Kind::ClientPolicy => spec(root).map(Box::new).map(Spec::ClientPolicy),
+        Kind::Certificate => spec(root).map(Spec::Certificate),
+        Kind::CertificateIssuer => spec(root).map(Box::new).map(Spec::CertificateIssuer),
         Kind::Gateway => spec(root).map(Box::new).map(Spec::Gateway),
         Kind::GatewayClass => spec(root).map(Spec::GatewayClass),
         Kind::GatewayConfig => spec(root).map(Box::new).map(Spec::GatewayConfig),

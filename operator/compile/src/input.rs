@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use igw_crds::objects::{Kind, Object, ObjectKey, Spec};
+use igw_crds::snapshot::Challenge;
 use jiff::Timestamp;
 
 use crate::material::Material;
@@ -39,6 +40,8 @@ pub struct Facts {
     pub members: Option<Members>,
     /// Certificates and authorities, at least those of [`crate::references`].
     pub material: Material,
+    /// What certificate authorities may ask every proxy for.
+    pub challenges: Vec<Challenge>,
 }
 
 /// What a cluster has.

@@ -15,6 +15,7 @@ mod grants;
 mod grpc_rules;
 mod hostnames;
 mod input;
+pub mod issued;
 mod listeners;
 mod material;
 mod permissions;
@@ -85,6 +86,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
         routes,
         backends: snapshot_backends,
         resolvers,
+        challenges: facts.challenges.clone(),
     };
     let mut statuses: Vec<(ObjectKey, Status)> = classes.statuses(objects);
     statuses.extend(gateways.iter().map(|gateway| (gateway.key.clone(), gateway.status())));

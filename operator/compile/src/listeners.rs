@@ -16,6 +16,7 @@ use crate::client_policies::{self, ClientPolicies};
 use crate::deployments::{Deployment, deployment};
 use crate::features::PROTOCOLS;
 use crate::input::{Facts, ObjectSet, Stored};
+use crate::issued::listener_tls;
 use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
@@ -182,18 +183,20 @@ fn listener_node(
     let is_passed_through =
         protocol == "TLS" && listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough);
     let policy = policies.find(gateway, listener.name.as_str());
-    let tls = (matches!(protocol, "HTTPS" | "TLS") && !is_passed_through).then(|| match &listener.tls {
-        Some(tls) => {
-            let policy = policy.and_then(|policy| policy.tls.as_ref());
-            terminate(objects, facts, gateway, spec, port, tls, protocol == "TLS", policy)
+    let tls = (matches!(protocol, "HTTPS" | "TLS") && !is_passed_through).then(|| {
+        match listener_tls(objects, gateway, listener) {
+            Some(tls) => {
+                let policy = policy.and_then(|policy| policy.tls.as_ref());
+                terminate(objects, facts, gateway, spec, port, &tls, protocol == "TLS", policy)
+            }
+            None => TlsNode {
+                refused: Some((
+                    "UnsupportedValue",
+                    format!("a listener of protocol {protocol} needs `tls.certificateRefs`"),
+                )),
+                ..TlsNode::default()
+            },
         }
-        None => TlsNode {
-            refused: Some((
-                "UnsupportedValue",
-                format!("a listener of protocol {protocol} needs `tls.certificateRefs`"),
-            )),
-            ..TlsNode::default()
-        },
     });
     let refused = if !PROTOCOLS.contains(&protocol) {
         let message = format!(

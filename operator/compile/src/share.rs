@@ -11,7 +11,12 @@ use igw_crds::snapshot::{
 pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
     let mut part =
         Part { whole, routes: BTreeMap::new(), backends: BTreeMap::new(), resolvers: BTreeMap::new() };
-    let mut made = Snapshot { cluster: whole.cluster.clone(), ..Snapshot::default() };
+    let mut made = Snapshot {
+        cluster: whole.cluster.clone(),
+        // Any proxy may be asked.
+        challenges: whole.challenges.clone(),
+        ..Snapshot::default()
+    };
     let Some(gateway) = whole.gateways.get(gateway) else { return made };
     let mut gateway = gateway.clone();
     let attached = gateway.listeners.iter().flat_map(|listener| &listener.attachments);

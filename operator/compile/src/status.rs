@@ -9,14 +9,45 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Status {
+    /// Of a Certificate.
+    Certificate(CertificateStatus),
     /// Of a GatewayClass.
     Class(ClassStatus),
     /// Of a Gateway.
     Gateway(GatewayStatus),
+    /// Of a CertificateIssuer.
+    Issuer(IssuerStatus),
     /// Of a policy.
     Policy(PolicyStatus),
     /// Of a route.
     Route(RouteStatus),
+}
+
+/// Status of a Certificate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+    /// Serial number of what the Secret holds, hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    /// Begin of its validity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// End of its validity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+    /// When it is renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<String>,
+}
+
+/// Status of a CertificateIssuer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct IssuerStatus {
+    /// Conditions.
+    pub conditions: Vec<Condition>,
 }
 
 /// Status of a GatewayClass.

@@ -14,6 +14,7 @@ use crate::classes::{ClassOf, Classes, classes};
 use crate::client_policies::apply_tls;
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, ObjectSet};
+use crate::issued::listener_tls;
 use crate::listeners::GATEWAY_GROUP;
 
 /// What a listener's TLS comes to.
@@ -52,11 +53,9 @@ pub fn references(objects: &ObjectSet) -> References {
         if !matches!(classes.find(&spec.gateway_class_name), ClassOf::Ours(_)) {
             continue;
         }
-        let listeners = spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        for reference in listeners.flat_map(|tls| &tls.certificate_refs) {
-            if let Ok(place) = secret(objects, key, reference) {
-                found.secrets.insert(place);
-            }
+        for tls in spec.listeners.iter().filter_map(|listener| listener_tls(objects, key, listener)) {
+            let places = tls.certificate_refs.iter().filter_map(|one| secret(objects, key, one).ok());
+            found.secrets.extend(places);
         }
         let backend = spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
         if let Some(Ok(place)) = backend

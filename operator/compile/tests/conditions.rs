@@ -41,6 +41,8 @@ fn conditions(statuses: &[(igw_crds::objects::ObjectKey, Arc<Status>)]) -> Vec<S
             }
         };
         match &**status {
+            Status::Certificate(certificate) => add("", &certificate.conditions),
+            Status::Issuer(issuer) => add("", &issuer.conditions),
             Status::Class(class) => add("", &class.conditions),
             Status::Gateway(gateway) => {
                 add("", &gateway.conditions);

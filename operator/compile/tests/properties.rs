@@ -88,6 +88,8 @@ fn conditions(compiled: &Compiled) -> BTreeMap<String, Vec<Condition>> {
     for (key, status) in &compiled.statuses {
         let mut all = Vec::new();
         match &**status {
+            Status::Certificate(certificate) => all.extend(certificate.conditions.clone()),
+            Status::Issuer(issuer) => all.extend(issuer.conditions.clone()),
             Status::Class(class) => all.extend(class.conditions.clone()),
             Status::Gateway(gateway) => {
                 all.extend(gateway.conditions.clone());

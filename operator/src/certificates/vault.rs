@@ -102,7 +102,7 @@ impl Vault {
     #[must_use]
     pub fn keys(&self, snapshot: &Snapshot) -> BTreeMap<String, String> {
         let wanted: BTreeSet<&str> =
-            snapshot.certificates().map(|certificate| certificate.fingerprint.as_str()).collect();
+            snapshot.certificates_with_keys().map(|certificate| certificate.fingerprint.as_str()).collect();
         let pairs = self.held.values().filter_map(|held| held.good.as_ref());
         pairs
             .filter(|pair| wanted.contains(pair.certificate.fingerprint.as_str()))

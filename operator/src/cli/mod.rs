@@ -4,6 +4,7 @@
 //! 1 not ready or failed, 2 usage, 3 invalid input, 4 cluster or store unreachable.
 
 mod apply;
+mod cert;
 mod completion;
 mod connection;
 mod delete;
@@ -84,6 +85,8 @@ enum Verb {
     Get(get::GetArgs),
     /// Show objects with their conditions in words.
     Describe(describe::DescribeArgs),
+    /// Certificates: list, show, renew, make.
+    Cert(cert::CertArgs),
     /// Print the JSON Schema of a kind.
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell.
@@ -105,6 +108,7 @@ pub fn run() -> ExitCode {
         Verb::Ip(args) => status::ip(&args),
         Verb::Get(args) => get::run(&args),
         Verb::Describe(args) => describe::run(&args),
+        Verb::Cert(args) => cert::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completion(args) => completion::run(&args),
     };

@@ -13,9 +13,10 @@ use tokio::time::{sleep, timeout};
 use super::apply::run;
 use super::connection::ConnectionArgs;
 use super::{Exit, Failure};
+use crate::acme::standing::Shown;
 use crate::cluster::layout::{STATUS, is_input};
 use crate::cluster::reader::ClusterRead;
-use crate::doors::http::fetch;
+use crate::doors::http::{ask, fetch};
 use crate::objects::listing::Listing;
 use crate::output::rows::text;
 use crate::standalone::offline::Offline;
@@ -167,6 +168,31 @@ impl TargetArgs {
         let envelope: Envelope =
             serde_json::from_slice(&bytes).map_err(|error| unreadable(&state, &error.to_string()))?;
         envelope.open().map_err(|error| unreadable(&state, &error.to_string()))
+    }
+
+    /// Certificates that the igw up of a state folder issues; nothing for another target.
+    ///
+    /// # Errors
+    /// [`Exit::Unreachable`] where none runs.
+    pub fn issued(&self) -> Result<Option<Vec<Shown>>, Failure> {
+        if !self.dir.is_empty() || self.is_cluster() {
+            return Ok(None);
+        }
+        let state = self.state_folder()?;
+        let bytes = fetch(&state.join("admin.sock"), "/api/v1/certificates")
+            .map_err(|error| nothing_there(&state, &error))?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(&state, &error.to_string()))
+    }
+
+    /// Asks the igw up of a state folder for a new certificate.
+    ///
+    /// # Errors
+    /// [`Exit::Unreachable`] where none runs.
+    pub fn renew(&self, namespace: &str, secret: &str) -> Result<(), Failure> {
+        let state = self.state_folder()?;
+        let path = format!("/api/v1/certificates/renew/{namespace}/{secret}");
+        ask(&state.join("admin.sock"), "POST", &path).map_err(|error| nothing_there(&state, &error))?;
+        Ok(())
     }
 
     /// The admin socket of the proxy that runs, if the target is not a directory.

@@ -58,7 +58,9 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     match TcpListener::bind(options.admin).await {
         Ok(listener) => {
             let (_none, newest) = watch::channel(None);
-            servers.spawn(Admin { view, newest, metrics: metrics.clone() }.run(Door::Tcp(listener)));
+            let (_nothing, certificates) = watch::channel(Arc::default());
+            let admin = Admin { view, newest, metrics: metrics.clone(), certificates, renewals: None };
+            servers.spawn(admin.run(Door::Tcp(listener)));
         }
         Err(error) => warn!(
             address = %options.admin, %error,

@@ -83,6 +83,7 @@ impl ClusterRead {
                 nodes: around.addresses,
             }),
             material: Material::default(),
+            challenges: Vec::new(),
         };
         let mut read = Self { gathered, records, statuses, facts, epoch: 0 };
         read.facts.material = material(client, &objects(&read.gathered, &read.records)).await;

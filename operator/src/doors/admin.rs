@@ -8,11 +8,13 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use igw_crds::sync::Envelope;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::http::{Door, answer, serve};
 use super::metrics::Metrics;
 use super::sync_server::Sealed;
+use crate::acme::runner::Command;
+use crate::acme::standing::Shown;
 use crate::objects::view::View;
 use crate::output::page;
 
@@ -25,6 +27,10 @@ pub struct Admin {
     pub newest: watch::Receiver<Option<Arc<Sealed>>>,
     /// Metrics.
     pub metrics: Metrics,
+    /// Certificates that are issued, and how they stand.
+    pub certificates: watch::Receiver<Arc<Vec<Shown>>>,
+    /// Takes wishes for new certificates, where the door is for those who may have them.
+    pub renewals: Option<mpsc::UnboundedSender<Command>>,
 }
 
 // === impl Admin ===
@@ -36,6 +42,10 @@ impl Admin {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let renewed = request.uri().path().strip_prefix(RENEW).map(str::to_owned);
+        if let (&Method::POST, Some(secret), Some(renewals)) = (request.method(), renewed, &self.renewals) {
+            return self.renew(&secret, renewals);
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "this address only reads\n");
         }
@@ -43,6 +53,20 @@ impl Admin {
         // A listing of many thousand objects takes a while to write; sync must not wait for it.
         let made = tokio::task::spawn_blocking(move || self.page(&path)).await;
         made.unwrap_or_else(|_| answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the page cannot be made\n"))
+    }
+
+    /// Passes the wish for a new certificate on.
+    fn renew(&self, secret: &str, renewals: &mpsc::UnboundedSender<Command>) -> Response<Full<Bytes>> {
+        let known = self.certificates.borrow();
+        let is_it = |shown: &&Shown| format!("{}/{}", shown.namespace, shown.secret) == secret;
+        let Some(shown) = known.iter().find(is_it) else {
+            return answer(StatusCode::NOT_FOUND, TEXT, "no such certificate\n");
+        };
+        let place = (shown.namespace.clone(), shown.secret.clone());
+        match renewals.send(Command::Renew(place)) {
+            Ok(()) => answer(StatusCode::OK, TEXT, "asked for\n"),
+            Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "nobody takes wishes any more\n"),
+        }
     }
 
     fn page(&self, path: &str) -> Response<Full<Bytes>> {
@@ -68,6 +92,7 @@ impl Admin {
                     &json!({"generation": listing.generation, "notices": listing.notices, "items": statuses(&listing.objects)}),
                 )
             }
+            "/api/v1/certificates" => json(&**self.certificates.borrow()),
             "/api/v1/snapshot" => self.snapshot(),
             _ => answer(StatusCode::NOT_FOUND, TEXT, "no such page\n"),
         }
@@ -110,5 +135,7 @@ fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
     }
 }
 
+/// Begin of the path that takes wishes for new certificates.
+const RENEW: &str = "/api/v1/certificates/renew/";
 /// Content type of plain answers.
 const TEXT: &str = "text/plain; charset=utf-8";

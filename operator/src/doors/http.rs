@@ -95,11 +95,19 @@ pub fn answer(
 /// The system's, where nobody listens or answers within two seconds, and one that names the status where it
 /// is not 200.
 pub fn fetch(socket: &Path, path: &str) -> io::Result<Vec<u8>> {
+    ask(socket, "GET", path)
+}
+
+/// The same with another method, without a body.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn ask(socket: &Path, method: &str, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(FETCH_TIMEOUT))?;
     stream.set_write_timeout(Some(FETCH_TIMEOUT))?;
     // HTTP/1.0: the answer ends with the connection and is never chunked.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut bytes = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes)?;
     let malformed = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP");

@@ -16,6 +16,7 @@ pub struct Metrics {
     generation: IntGauge,
     stream: IntGauge,
     requests: IntCounterVec,
+    orders: IntCounterVec,
 }
 
 // === impl Metrics ===
@@ -58,6 +59,13 @@ impl Metrics {
                 ),
                 &["code"],
             )?,
+            orders: IntCounterVec::new(
+                Opts::new(
+                    "igw_acme_orders_total",
+                    "Orders of certificates by result: placed, issued, failed.",
+                ),
+                &["result"],
+            )?,
             registry,
         };
         let build =
@@ -68,6 +76,10 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.objects.clone()))?;
         metrics.registry.register(Box::new(metrics.generation.clone()))?;
         metrics.registry.register(Box::new(build))?;
+        metrics.registry.register(Box::new(metrics.orders.clone()))?;
+        for result in ["placed", "issued", "failed"] {
+            metrics.orders.with_label_values(&[result]).inc_by(0);
+        }
         for result in ["changed", "unchanged", "invalid"] {
             metrics.reconciles.with_label_values(&[result]).inc_by(0);
         }
@@ -93,6 +105,11 @@ impl Metrics {
     pub fn requested(&self, code: u16, total: u64) {
         let counter = self.requests.with_label_values(&[&code.to_string()]);
         counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Counts an order of a certificate.
+    pub fn ordered(&self, result: &str) {
+        self.orders.with_label_values(&[result]).inc();
     }
 
     /// Counts a reconciliation.

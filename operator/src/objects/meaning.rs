@@ -17,6 +17,7 @@ use super::listing::{Notice, Severity};
 use super::reading::object_name;
 use super::sorted::Sorted;
 use super::view::Record;
+use crate::acme::made::Values;
 use crate::certificates::authorities;
 use crate::certificates::pair::{PAIR_VALUES, Purpose};
 use crate::certificates::vault::{Place, Vault};
@@ -44,19 +45,33 @@ pub fn objects(gathered: &Gathered, records: &BTreeMap<ObjectKey, Record>) -> Ob
     stored.collect()
 }
 
-/// What Secret and ConfigMap documents are worth, as far as objects refer to them.
-pub fn material(objects: &ObjectSet, vault: &mut Vault, now: Timestamp) -> Material {
+/// What Secret and ConfigMap documents are worth, as far as objects refer to them; `issued` are Secrets that igw made and
+/// nobody wrote.
+pub fn material(
+    objects: &ObjectSet,
+    issued: &BTreeMap<Place, Values>,
+    vault: &mut Vault,
+    now: Timestamp,
+) -> Material {
     let References { secrets, client_secrets, config_maps } = references(objects);
     // What is for listeners and for back ends must do for listeners at least.
     let clients = client_secrets.difference(&secrets).map(|place| (place, Purpose::Client));
     let used: BTreeMap<&Place, Purpose> =
         secrets.iter().map(|place| (place, Purpose::Server)).chain(clients).collect();
     for (place, purpose) in &used {
-        let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, &place.0, &place.1) else { continue };
-        vault.observe((*place).clone(), *purpose, &PAIR_VALUES, &|value| content.value(value));
+        let place = (*place).clone();
+        if let Some(Spec::Secret(content)) = objects.spec(Kind::Secret, &place.0, &place.1) {
+            vault.observe(place, *purpose, &PAIR_VALUES, &|value| content.value(value));
+        } else if let Some(values) = issued.get(&place) {
+            vault.observe(place, *purpose, &PAIR_VALUES, &|value| {
+                Some(values.text(value)?.as_bytes().to_vec())
+            });
+        }
     }
-    vault
-        .retain(|place| used.contains_key(place) && objects.find(Kind::Secret, &place.0, &place.1).is_some());
+    vault.retain(|place| {
+        used.contains_key(place)
+            && (objects.find(Kind::Secret, &place.0, &place.1).is_some() || issued.contains_key(place))
+    });
     let authorities = config_maps.into_iter().filter_map(|(namespace, name)| {
         let Some(Spec::ConfigMap(content)) = objects.spec(Kind::ConfigMap, &namespace, &name) else {
             return None;

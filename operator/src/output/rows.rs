@@ -134,6 +134,17 @@ fn columns(kind: &str) -> Vec<Column> {
             }),
             column("ACCEPTED", |object| parents_condition(object, "Accepted")),
         ],
+        "Certificate" => vec![
+            column("READY", |object| condition(items(object, "/status/conditions"), "Ready").to_owned()),
+            column("SECRET", |object| text(object, "/spec/secretName").to_owned()),
+            column("UNTIL", |object| text(object, "/status/notAfter").to_owned()),
+            wide("HOSTNAMES", hostnames),
+            wide("ISSUER", |object| text(object, "/spec/issuerRef/name").to_owned()),
+        ],
+        "CertificateIssuer" => vec![
+            column("READY", |object| condition(items(object, "/status/conditions"), "Ready").to_owned()),
+            wide("DIRECTORY", |object| text(object, "/spec/acme/directory").to_owned()),
+        ],
         "Resolver" => vec![column("NAMESERVERS", |object| {
             let servers = items(object, "/spec/nameservers").iter().map(|server| {
                 let port = server.pointer("/port").and_then(Value::as_u64).unwrap_or(53);

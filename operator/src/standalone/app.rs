@@ -15,14 +15,18 @@ use anyhow::{Context, anyhow};
 use igw_crds::sync::SyncRequest;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::Event;
+use super::issuance::Issuance;
 use super::proxy::{ProxyCommand, ProxyProcess, Wish, find_binary};
 use super::reconciler::{Outlets, Reconciler, Subject};
+use super::shelf::Folder;
 use super::state::State;
+use crate::acme::runner::{Lines, Runner};
+use crate::acme::standing::Outputs;
 use crate::doors::admin::Admin;
 use crate::doors::http::{Caller, Door};
 use crate::doors::metrics::Metrics;
@@ -90,11 +94,15 @@ async fn serve(options: Options, state: &State, binary: PathBuf) -> anyhow::Resu
     let door = SyncServer::bind(&sync_socket).with_context(|| sync_socket.display().to_string())?;
     let board = OneProxy { newest: newest.clone(), events: events.clone() };
     servers.spawn(SyncServer::new(Arc::new(board)).run(door));
-    let admin = Admin { view: view.clone(), newest, metrics: metrics.clone() };
+    let (renewal_sender, renewals) = mpsc::unbounded_channel();
+    let (shown_sender, certificates) = watch::channel(Arc::default());
+    let admin = Admin { view: view.clone(), newest, metrics: metrics.clone(), certificates, renewals: None };
     let admin_socket = state.path("admin.sock");
     match SyncServer::bind(&admin_socket) {
         Ok(door) => {
-            servers.spawn(admin.clone().run(door));
+            // Whoever may use the state folder may ask for more than to read.
+            let admin = Admin { renewals: Some(renewal_sender), ..admin.clone() };
+            servers.spawn(admin.run(door));
         }
         Err(error) => warn!(socket = %admin_socket.display(), %error, "admin socket cannot be opened"),
     }
@@ -108,8 +116,15 @@ async fn serve(options: Options, state: &State, binary: PathBuf) -> anyhow::Resu
         ),
     }
 
+    let shelf = Folder::open(state.root());
+    let (wants, inputs) = watch::channel(None);
+    let (outputs_sender, outputs) = watch::channel(Arc::default());
+    let lines = Lines { inputs, commands: renewals, outputs: outputs_sender, metrics: metrics.clone() };
+    servers.spawn(Runner::new(Arc::new(shelf.clone()), lines).run());
+    servers.spawn(tell(outputs.clone(), events.clone()));
+    let issuance = Issuance::new(shelf, wants, outputs, shown_sender);
     let outlets = Outlets { newest: newest_sender, view: view_sender, metrics };
-    let reconciler = Reconciler::new(options.subject.clone(), state, outlets, events.clone())?;
+    let reconciler = Reconciler::new(options.subject.clone(), state, outlets, issuance, events.clone())?;
     let thread =
         std::thread::Builder::new().name("reconciler".into()).spawn(move || reconciler.run(&received))?;
     let command = proxy_command(&options, state, binary);
@@ -182,6 +197,11 @@ fn proxy_command(options: &Options, state: &State, binary: PathBuf) -> ProxyComm
     }
     args.extend(options.proxy_args.iter().cloned());
     ProxyCommand { binary, args, folder, patience: options.drain_timeout.unwrap_or(LONGEST_DRAIN) }
+}
+
+/// Tells the reconciler of objects what that of certificates has done.
+async fn tell(mut outputs: watch::Receiver<Arc<Outputs>>, events: Sender<Event>) {
+    while outputs.changed().await.is_ok() && events.send(Event::Certificates).is_ok() {}
 }
 
 /// Says that everything is ready.

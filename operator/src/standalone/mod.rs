@@ -12,11 +12,13 @@
 
 pub mod app;
 pub mod files;
+pub mod issuance;
 pub mod keeper;
 pub mod memory;
 pub mod offline;
 pub mod proxy;
 pub mod reconciler;
+pub mod shelf;
 pub mod state;
 pub mod store;
 pub mod watch;
@@ -34,6 +36,8 @@ pub enum Event {
     Confirm,
     /// The proxy says what it runs and how it fares.
     Report(Box<SyncRequest>),
+    /// Challenges, Secrets or states of certificates are new.
+    Certificates,
     /// The proxy ended.
     ProxyGone,
     /// End.

@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use igw_compile::issued::wishes;
 use igw_compile::{Compiled, Facts, compile};
+use igw_crds::objects::Kind;
 use igw_crds::sync::Report;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::memory::Memory;
 use super::store::{Hints, Store};
-use crate::certificates::vault::Vault;
+use crate::acme::runner::bootstrap;
+use crate::certificates::vault::{Place, Vault};
 use crate::objects::gathered::Gathered;
 use crate::objects::listing::{Notice, Severity};
 use crate::objects::meaning::{facts, material, notices_of, objects, statuses};
@@ -45,7 +48,13 @@ impl Offline {
         let gathered = store.gather();
         let set = objects(&gathered, &BTreeMap::new());
         let mut vault = Vault::default();
-        let facts = Facts { material: material(&set, &mut vault, Timestamp::now()), ..facts(cluster, &[]) };
+        // Where certificates are to be issued, others fill the time.
+        let is_there = |(namespace, name): &Place| set.find(Kind::Secret, namespace, name).is_some();
+        let missing = wishes(&set).by_secret.into_iter();
+        let missing = missing.filter(|(place, wish)| wish.refused.is_none() && !is_there(place));
+        let issued = missing.filter_map(|(place, wish)| Some((place, bootstrap(&wish).ok()?))).collect();
+        let material = material(&set, &issued, &mut vault, Timestamp::now());
+        let facts = Facts { material, ..facts(cluster, &[]) };
         let compiled = compile(&set, &facts);
         Self { gathered, compiled, vault }
     }

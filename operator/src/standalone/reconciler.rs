@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
-use igw_compile::{Compiled, Facts, Status, compile};
+use igw_compile::{Compiled, Facts, ObjectSet, Status, compile};
 use igw_crds::objects::ObjectKey;
 use igw_crds::sync::{Envelope, Report, SyncRequest};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::Event;
+use super::issuance::Issuance;
 use super::keeper::{Content, Keeper};
 use super::memory::Memory;
 use super::state::{State, write_atomic};
@@ -71,6 +72,11 @@ pub struct Reconciler {
     records: BTreeMap<ObjectKey, Record>,
     compiled: Option<Compiled>,
     vault: Vault,
+    issuance: Issuance,
+    /// The objects of the last compilation.
+    objects: ObjectSet,
+    /// Certificates told something that is not compiled yet.
+    is_issuance_due: bool,
     /// Names of the files in the folder of keys.
     kept_keys: BTreeSet<String>,
     /// When a certificate begins or ceases to be good.
@@ -111,7 +117,13 @@ impl Reconciler {
     ///
     /// # Errors
     /// The system's, if no thread can be started.
-    pub fn new(subject: Subject, state: &State, outlets: Outlets, events: Sender<Event>) -> io::Result<Self> {
+    pub fn new(
+        subject: Subject,
+        state: &State,
+        outlets: Outlets,
+        issuance: Issuance,
+        events: Sender<Event>,
+    ) -> io::Result<Self> {
         let now = Timestamp::now();
         let mut ledger = Ledger::load(&state.path(LEDGER), now);
         // An epoch that is not on disk would be counted again after the next start.
@@ -131,6 +143,9 @@ impl Reconciler {
             records: BTreeMap::new(),
             compiled: None,
             vault: Vault::load(&state.path(KEYS)),
+            issuance,
+            objects: ObjectSet::default(),
+            is_issuance_due: false,
             kept_keys: names_in(&state.path(KEYS)),
             certificates_due: None,
             generation: 0,
@@ -155,6 +170,10 @@ impl Reconciler {
                     self.reconcile();
                 }
                 Ok(Event::Report(report)) => self.take_report(*report),
+                Ok(Event::Certificates) => {
+                    self.is_issuance_due = true;
+                    self.reconcile();
+                }
                 Ok(Event::ProxyGone) => {
                     self.report = None;
                     self.publish_statuses();
@@ -186,16 +205,20 @@ impl Reconciler {
         }
         let now = Timestamp::now();
         let is_certificate_due = self.certificates_due.is_some_and(|due| due <= now);
-        if !pass.changed && !is_certificate_due && self.compiled.is_some() {
+        let is_issuance_due = std::mem::take(&mut self.is_issuance_due);
+        if !pass.changed && !is_certificate_due && !is_issuance_due && self.compiled.is_some() {
             self.outlets.metrics.reconciled("unchanged", started.elapsed());
             return;
         }
         self.gathered = self.store.gather();
         self.keep_records();
         let set = objects(&self.gathered, &self.records);
-        self.facts.material = material(&set, &mut self.vault, now);
+        let issued = self.issuance.want(&set);
+        self.facts.material = material(&set, &issued, &mut self.vault, now);
+        self.facts.challenges = self.issuance.challenges();
         self.certificates_due = self.vault.next_change(now);
         let compiled = compile(&set, &self.facts);
+        self.objects = set;
         let is_new = self.compiled.as_ref().is_none_or(|before| before.snapshot != compiled.snapshot);
         self.compiled = Some(compiled);
         if is_new {
@@ -250,7 +273,8 @@ impl Reconciler {
     /// Seals the compiled snapshot as the next generation.
     fn publish_snapshot(&mut self) {
         let Some(compiled) = &self.compiled else { return };
-        let keys = self.vault.keys(&compiled.snapshot);
+        let mut keys = self.vault.keys(&compiled.snapshot);
+        self.issuance.add_keys(&mut keys);
         let sealed = Envelope::seal(self.ledger.epoch, self.generation + 1, &compiled.snapshot)
             .and_then(|envelope| Sealed::new(&envelope, keys));
         match sealed {
@@ -291,8 +315,16 @@ impl Reconciler {
         }
         self.log_report(&report);
         self.report = Some(report);
+        self.tell_served();
         if self.is_current() {
             self.publish_statuses();
+        }
+    }
+
+    /// Tells who waits for it that the proxy runs the newest snapshot.
+    fn tell_served(&mut self) {
+        if let Some(compiled) = self.compiled.as_ref().filter(|_| self.is_current()) {
+            self.issuance.served(&compiled.snapshot);
         }
     }
 
@@ -311,7 +343,8 @@ impl Reconciler {
         let report = self.report.as_ref().map_or(&nothing, |report| &report.report);
         let now = seconds(Timestamp::now());
         let mut told = BTreeMap::new();
-        for (key, status) in statuses(compiled, report) {
+        let certificates = self.issuance.statuses(&self.objects);
+        for (key, status) in statuses(compiled, report).into_iter().chain(certificates) {
             let now_told = match self.told.remove(&key) {
                 Some(before) if before.bare == status => before,
                 before => {

@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::challenges::Challenges;
 use super::clients::{ClientTables, networks};
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
@@ -147,6 +148,7 @@ impl Lasting {
         }
         self.tls.end();
         self.identities = used_identities;
+        let challenges = Challenges::build(&snapshot.challenges, &self.keys);
         self.keys.retain(snapshot);
         let certificates: BTreeMap<&str, &snapshot::Certificate> = snapshot
             .certificates()
@@ -165,6 +167,7 @@ impl Lasting {
             backends,
             binds,
             certificates,
+            challenges,
             faults,
         }
     }

@@ -4,6 +4,7 @@
 //! that health, pools and counters survive any change.
 
 mod build;
+pub(crate) mod challenges;
 pub(crate) mod clients;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,8 @@ pub(crate) struct Tables {
     pub(crate) binds: Vec<Bind>,
     /// Certificates that are served, each once.
     pub(crate) certificates: Vec<Certificate>,
+    /// What certificate authorities may ask for now.
+    pub(crate) challenges: challenges::Challenges,
     /// What keeps listeners from serving as they should, by gateway and listener.
     pub(crate) faults: BTreeMap<(Arc<str>, Arc<str>), String>,
 }

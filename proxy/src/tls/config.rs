@@ -141,6 +141,23 @@ fn config(
     Ok(Arc::new(config))
 }
 
+/// What handshakes need that show the certificate of a challenge.
+///
+/// # Errors
+/// Says what the library said.
+pub(crate) fn for_challenge(key: Arc<CertifiedKey>) -> Result<Arc<ServerConfig>, String> {
+    let chooser = Chooser { candidates: vec![Candidate { names: Vec::new(), key }] };
+    let mut config = ServerConfig::builder_with_provider(chosen(&[]))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(chooser));
+    config.alpn_protocols = vec![crate::tables::challenges::ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
 // === impl Chooser ===
 
 impl fmt::Debug for Chooser {

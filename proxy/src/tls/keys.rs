@@ -40,7 +40,7 @@ impl Keys {
     /// Forgets keys that no snapshot needs.
     pub(crate) fn retain(&mut self, snapshot: &Snapshot) {
         let wanted: BTreeSet<&str> =
-            snapshot.certificates().map(|certificate| certificate.fingerprint.as_str()).collect();
+            snapshot.certificates_with_keys().map(|certificate| certificate.fingerprint.as_str()).collect();
         self.texts.retain(|fingerprint, _| wanted.contains(fingerprint.as_str()));
         self.ready.retain(|fingerprint, _| wanted.contains(fingerprint.as_str()));
     }
@@ -58,16 +58,27 @@ impl Keys {
         if let Some(ready) = self.ready.get(&certificate.fingerprint) {
             return Ok(Arc::clone(ready));
         }
+        let certified = self.unverified(certificate)?;
+        certified
+            .keys_match()
+            .map_err(|_| format!("certificate of Secret {}: the key is another one's", certificate.secret))?;
+        let certified = Arc::new(certified);
+        self.ready.insert(certificate.fingerprint.clone(), Arc::clone(&certified));
+        Ok(certified)
+    }
+
+    /// A certificate with its key, which nobody has compared: the library does not read certificates of challenges, whose
+    /// critical extension it does not know.
+    ///
+    /// # Errors
+    /// As [`Keys::certified`].
+    pub(crate) fn unverified(&self, certificate: &Certificate) -> Result<CertifiedKey, String> {
         let of = |what: &str| format!("certificate of Secret {}: {what}", certificate.secret);
         let text = self.texts.get(&certificate.fingerprint).ok_or_else(|| of("its key did not arrive"))?;
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| of("its key is no PEM text"))?;
         let signer = any_supported_type(&key).map_err(|_| of("its key is of a kind that is not served"))?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect();
         let chain = chain.map_err(|_| of("it is no PEM text"))?;
-        let certified = CertifiedKey::new(chain, signer);
-        certified.keys_match().map_err(|_| of("the key is another one's"))?;
-        let certified = Arc::new(certified);
-        self.ready.insert(certificate.fingerprint.clone(), Arc::clone(&certified));
-        Ok(certified)
+        Ok(CertifiedKey::new(chain, signer))
     }
 }

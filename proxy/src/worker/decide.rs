@@ -76,6 +76,13 @@ pub(crate) fn decide(
         request.outcome = Outcome::Answer(Answer::new(400, "bad_request"));
         return (request, 0);
     };
+    if let Some(body) = tables.shared.challenges.http(path)
+        && matches!(request.method, Method::Head | Method::Safe)
+    {
+        // A certificate authority asks: before any listener, route, redirect or policy.
+        request.outcome = Outcome::Answer(Answer { body: Some(body), ..Answer::new(200, "acme_challenge") });
+        return (request, 0);
+    }
     if let Some(tls) = &client.tls
         && tls.listener(tables.shared.stamp(), port_tables) != port_tables.routes.listener_of(host)
     {
@@ -147,7 +154,7 @@ fn apply_rule(
     let candidates = match &rule.action {
         ActionTables::Respond { status, cause } => {
             let cause = Cause::Configured(Arc::clone(cause));
-            request.outcome = Outcome::Answer(Answer { status: *status, cause, location: None });
+            request.outcome = Outcome::Answer(Answer { status: *status, cause, location: None, body: None });
             return 0;
         }
         ActionTables::Forward(candidates) => candidates,
@@ -239,14 +246,22 @@ fn end_answer(
     view: &View<'_>,
 ) -> Answer {
     match end {
-        FilterEnd::Fail { status, cause } => {
-            Answer { status: *status, cause: Cause::Configured(Arc::clone(cause)), location: None }
-        }
+        FilterEnd::Fail { status, cause } => Answer {
+            status: *status,
+            cause: Cause::Configured(Arc::clone(cause)),
+            location: None,
+            body: None,
+        },
         FilterEnd::Redirect(redirect) => {
             let mut location = Vec::with_capacity(256);
             let query = (!view.query.is_empty()).then_some(view.query);
             edit::location(redirect, scheme, view.host, port.number, view.path, query, prefix, &mut location);
-            Answer { status: redirect.status, cause: Cause::Known("redirect"), location: Some(location) }
+            Answer {
+                status: redirect.status,
+                cause: Cause::Known("redirect"),
+                location: Some(location),
+                body: None,
+            }
         }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) cause: Cause,
     pub(crate) location: Option<Vec<u8>>,
+    /// In place of the words for people.
+    pub(crate) body: Option<Arc<str>>,
 }
 
 /// A cause token.
@@ -166,7 +168,7 @@ impl Method {
 
 impl Answer {
     pub(crate) fn new(status: u16, cause: &'static str) -> Self {
-        Self { status, cause: Cause::Known(cause), location: None }
+        Self { status, cause: Cause::Known(cause), location: None, body: None }
     }
 }
 

@@ -162,7 +162,9 @@ pub(crate) fn answer_fields(
 
 /// Appends the body of an answer of the gateway itself; false if it has none.
 pub(crate) fn answer_body(out: &mut Vec<u8>, answer: &Answer) -> bool {
-    if has_body(answer) {
+    if let Some(body) = &answer.body {
+        out.extend_from_slice(body.as_bytes());
+    } else if has_body(answer) {
         // Writing to a vector cannot fail.
         let _ =
             writeln!(out, "{} {}: {}", answer.status, encode::reason(answer.status), answer.cause.as_str());
@@ -204,7 +206,8 @@ pub(crate) fn write_answer(
     status_line(out, answer.status, reason.as_bytes());
     answer_fields(worker, request, answer, |name, value| field(out, name, value));
     if has_body(answer) {
-        let n_body = 3 + 1 + reason.len() + 2 + answer.cause.as_str().len() + 1;
+        let n_words = 3 + 1 + reason.len() + 2 + answer.cause.as_str().len() + 1;
+        let n_body = answer.body.as_ref().map_or(n_words, |body| body.len());
         content_length(out, n_body as u64);
     }
     connection(out, request.version, keep_alive);

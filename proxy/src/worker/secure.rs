@@ -89,6 +89,16 @@ async fn begin(
         });
         n_read.await?;
     };
+    if let Some(config) = worker.tables().shared.challenges.tls(&name, &bytes) {
+        let mut client = handshake(worker, client, config, name, bytes).await?;
+        // Whoever asked has seen the certificate; nothing else is spoken here (RFC 8737 3).
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut client.stream).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
+        return Err(Handshake::Done);
+    }
     let (config, protocol) = match listener(worker, port, &name) {
         Some((config, protocol)) => (config, protocol),
         None => {

@@ -179,6 +179,7 @@ impl Engine {
                 nodes: around.addresses.clone(),
             }),
             material,
+            challenges: Vec::new(),
         }
     }
 
