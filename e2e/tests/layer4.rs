@@ -4,14 +4,15 @@ use std::hash::Hasher as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use igw_e2e::client::{dial, eventually, get};
+use igw_e2e::client::{Connection, dial, eventually, get};
 use igw_e2e::objects::{backend, beside, gateway_with, l4_route, tcp_listener, to_backend};
 use igw_e2e::openssl;
 use igw_e2e::origin::Origin;
-use igw_e2e::process::{Up, free};
+use igw_e2e::process::{Up, binary, free};
 use igw_e2e::raw::{echo, said, server};
 use igw_e2e::tls::{Authority, Client, Use};
 
@@ -408,4 +409,116 @@ fn names_choose_who_ends_tls() -> anyhow::Result<()> {
     huge.read_exact(&mut alert)?;
     assert_eq!(alert, [21, 3, 3, 0, 2, 2, 50], "longer than any ClientHello: decode_error");
     Ok(())
+}
+
+/// What `igw explain` prints of the folder of objects, and whether it found a way.
+fn explained(up: &Up, words: &[&str]) -> anyhow::Result<(bool, String)> {
+    let output =
+        Command::new(binary("igw")?).arg("explain").args(words).arg("--dir").arg(&up.folder).output()?;
+    Ok((output.status.success(), String::from_utf8(output.stdout)?))
+}
+
+#[test]
+fn tls_to_back_ends_is_verified_and_explained() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let ip = up.ip;
+    let (address, raw) = (free(ip)?, free(ip)?);
+    let place = beside(ip, 250);
+    let (ours, theirs) = (Authority::new("gateway")?, Authority::new("back ends")?);
+    let own = ours.issue(Use::Server, &["end.test"])?;
+    let server = openssl::Server::start(free(place)?, &theirs.issue(Use::Server, &["inner.test"])?)?;
+    let port = address.port();
+    let listeners = [
+        format!(
+            "{{name: end, port: {port}, protocol: TLS, hostname: end.test, tls: {{mode: Terminate, certificateRefs: [{{name: own}}]}}}}"
+        ),
+        format!(
+            "{{name: pass, port: {port}, protocol: TLS, hostname: pass.test, tls: {{mode: Passthrough}}}}"
+        ),
+        tcp_listener("raw", raw),
+    ];
+    let objects = |authority: &str| {
+        let mut config_map =
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca}\ndata:\n  ca.crt: |\n".to_owned();
+        authority.lines().for_each(|line| config_map.push_str(&format!("    {line}\n")));
+        gateway_with(ip, &listeners)
+            + &l4_route("TLSRoute", "end", "end", "  hostnames: [end.test]\n", &[to_backend("server")])
+            + &l4_route("TLSRoute", "pass", "pass", "  hostnames: [pass.test]\n", &[to_backend("server")])
+            + &l4_route("TCPRoute", "raw", "raw", "", &[to_backend("server")])
+            + &backend("server", &[server.address])
+            + "---\napiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: server}\nspec:\n  \
+               targetRefs: [{group: igw.opensvc.com, kind: Backend, name: server}]\n  \
+               validation: {caCertificateRefs: [{group: \"\", kind: ConfigMap, name: ca}], hostname: inner.test}\n"
+            + &own.secret("own")
+            + &config_map
+    };
+    up.write("all.yaml", &objects(&theirs.certificate))?;
+    up.start(&[])?;
+    let client = Client::trusting(&[&ours.certificate])?;
+    let through = || -> anyhow::Result<Vec<u8>> {
+        let mut connection = client.connect(address, "end.test")?;
+        connection.send(b"hello\n")?;
+        connection.take(6)
+    };
+    assert_eq!(through()?, b"olleh\n", "TLS on both sides");
+    // Plain bytes in, TLS out; and TLS that goes through stays as it is.
+    let mut plain = Connection::open(raw)?;
+    plain.send(b"hello\n")?;
+    assert_eq!(plain.take(6)?, b"olleh\n");
+    // s_server takes one connection at a time.
+    drop(plain);
+    assert!(openssl::connect(address, Some("pass.test"), "hello")?.output.contains("inner.test"));
+
+    let (found, said) = explained(&up, &["TLS", &format!("END.test:{port}")])?;
+    assert!(
+        found && said.contains("ended by the gateway") && said.contains("TLSRoute default/end"),
+        "{said}"
+    );
+    let (found, said) = explained(&up, &["TLS", &format!("pass.test:{port}")])?;
+    assert!(found && said.contains("passed through") && said.contains("Backend/default/server"), "{said}");
+    let (found, said) = explained(&up, &["TLS", &format!("other.test:{port}")])?;
+    assert!(!found && said.contains("no listener of the port serves the name"), "{said}");
+    let (found, said) = explained(&up, &["TCP", &format!(":{}", raw.port())])?;
+    assert!(found && said.contains("TCPRoute default/raw"), "{said}");
+    let (found, said) = explained(&up, &["GET", &format!("http://pass.test:{port}/")])?;
+    assert!(!found && said.contains("igw explain TLS pass.test"), "{said}");
+
+    // An endpoint that cannot prove who it is gets nothing.
+    up.write("all.yaml", &objects(&ours.certificate))?;
+    eventually("the endpoint is not believed", Duration::from_secs(5), || through().is_err())?;
+    eventually("and that is counted", Duration::from_secs(5), || {
+        metric(&up, &["igw_l4_connections_total", "default/end", "\"failed\""])
+            .is_ok_and(|count| count >= 1.0)
+    })?;
+    Ok(())
+}
+
+#[test]
+fn connections_outlive_the_drain_as_long_as_they_may() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let address = free(up.ip)?;
+    let objects = gateway_with(up.ip, &[tcp_listener("main", address)])
+        + &l4_route("TCPRoute", "main", "main", "", &[to_backend("echo")])
+        + &backend("echo", &[echo(beside(up.ip, 250), "")?])
+        + "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: GatewayConfig\nmetadata: {name: default, namespace: system}\n\
+           spec: {drain: {timeout: 500ms, tunnels: 3s}}\n";
+    up.write("all.yaml", &objects)?;
+    up.start(&[])?;
+    let mut connection = Connection::open(address)?;
+    connection.send(b"one")?;
+    assert_eq!(connection.take(3)?, b"one");
+    // A change of routes ends no connection.
+    up.write("all.yaml", &objects.replace(&to_backend("echo"), &to_backend("other")))?;
+    eventually("new connections find nobody", Duration::from_secs(5), || said(address, b"x").is_err())?;
+    connection.send(b"two")?;
+    assert_eq!(connection.take(3)?, b"two");
+    let started = Instant::now();
+    let stopping = std::thread::spawn(move || up.stop());
+    eventually("nobody listens", Duration::from_secs(5), || TcpStream::connect(address).is_err())?;
+    connection.send(b"three")?;
+    assert_eq!(connection.take(5)?, b"three");
+    assert_eq!(connection.rest()?, b"", "and then it ends");
+    let lasted = started.elapsed();
+    assert!(lasted > Duration::from_millis(2_500) && lasted < Duration::from_secs(8), "{lasted:?}");
+    stopping.join().map_err(|_| anyhow::anyhow!("stopping panicked"))?
 }

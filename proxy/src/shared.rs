@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     stamp: AtomicU64,
     phase: AtomicU8,
     n_connections: AtomicU32,
+    n_tunnels: AtomicU32,
     max_connections: AtomicU32,
     /// Connections refused because of a limit, since the start.
     n_refused: AtomicU64,
@@ -47,6 +48,9 @@ pub(crate) struct Admission {
     source: Option<IpAddr>,
 }
 
+/// A counted tunnel, until it is dropped.
+pub(crate) struct TunnelCount<'s>(&'s Shared);
+
 // === impl Shared ===
 
 impl Shared {
@@ -57,6 +61,7 @@ impl Shared {
             stamp: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Serving as u8),
             n_connections: AtomicU32::new(0),
+            n_tunnels: AtomicU32::new(0),
             max_connections: AtomicU32::new(max_connections),
             n_refused: AtomicU64::new(0),
             handshakes: HandshakeCounts::default(),
@@ -104,6 +109,16 @@ impl Shared {
         self.n_connections.load(Ordering::Relaxed)
     }
 
+    /// Counts a tunnel: an upgraded connection, or one that is passed on.
+    pub(crate) fn count_tunnel(&self) -> TunnelCount<'_> {
+        self.n_tunnels.fetch_add(1, Ordering::Relaxed);
+        TunnelCount(self)
+    }
+
+    pub(crate) fn n_tunnels(&self) -> u32 {
+        self.n_tunnels.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn n_refused(&self) -> u64 {
         self.n_refused.load(Ordering::Relaxed)
     }
@@ -138,6 +153,12 @@ impl Admission {
         *count += 1;
         self.source = Some(source);
         true
+    }
+}
+
+impl Drop for TunnelCount<'_> {
+    fn drop(&mut self) {
+        self.0.n_tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

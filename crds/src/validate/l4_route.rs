@@ -5,13 +5,11 @@ use super::http_route::parents;
 use crate::objects::l4_route::{L4RouteRule, TcpRouteSpec, TlsRouteSpec};
 
 pub(crate) fn tcp_route(spec: &TcpRouteSpec, problems: &mut Problems) {
-    problems.length("spec.parentRefs", spec.parent_refs.len(), 0, 32, "parents");
     parents(&spec.parent_refs, problems);
     rules(&spec.rules, problems);
 }
 
 pub(crate) fn tls_route(spec: &TlsRouteSpec, problems: &mut Problems) {
-    problems.length("spec.parentRefs", spec.parent_refs.len(), 0, 32, "parents");
     parents(&spec.parent_refs, problems);
     problems.length("spec.hostnames", spec.hostnames.len(), 1, 1024, "hostnames");
     rules(&spec.rules, problems);

@@ -470,7 +470,7 @@ impl Control {
         });
     }
 
-    /// Ends in order: no new connections, requests finish, then what is left ends.
+    /// Ends in order: no new connections, requests finish, tunnels go on for their own time, then what is left ends.
     async fn drain(self, terminate: &mut tokio::signal::unix::Signal) {
         let of_gateways = |ms: fn(&igw_crds::snapshot::Settings) -> u64| {
             Duration::from_millis(
@@ -478,19 +478,32 @@ impl Control {
             )
         };
         let limit = self.arguments.drain_timeout.unwrap_or_else(|| of_gateways(|settings| settings.drain_ms));
+        let of_tunnels =
+            self.arguments.drain_timeout.unwrap_or_else(|| of_gateways(|settings| settings.drain_tunnels_ms));
         info!(connections = self.shared.n_connections(), ?limit, "draining");
         self.state.save_endpoints(self.discovery.persisted());
         self.shared.set_phase(Phase::Stopping);
         self.tell(|| Command::Phase);
-        let wait = async {
-            while self.shared.n_connections() > 0 {
+        let shared = &self.shared;
+        let until = async |is_over: &dyn Fn() -> bool| {
+            while !is_over() {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
+        let is_empty = || shared.n_connections() == 0;
+        let in_order = async {
+            let _ = tokio::time::timeout(limit, until(&is_empty)).await;
+            let rest = of_tunnels.saturating_sub(limit);
+            let _ = tokio::time::timeout(rest, until(&|| shared.n_tunnels() == 0)).await;
+        };
         tokio::select! {
-            _ = tokio::time::timeout(limit, wait) => {}
+            () = in_order => {}
             _ = terminate.recv() => {}
         }
+        // Tunnels end with a word in the log.
+        self.shared.set_phase(Phase::Ending);
+        self.tell(|| Command::Phase);
+        let _ = tokio::time::timeout(DRAIN_LOOK * 10, until(&|| shared.n_tunnels() == 0)).await;
         self.shared.set_phase(Phase::Ended);
         self.tell(|| Command::Phase);
         for task in &self.background {

@@ -72,12 +72,18 @@ impl Way {
         Ok(Self { tls, client, offer })
     }
 
-    /// The way of a connection that is passed on as it is, with TLS where the back end has it.
+    /// The way of a connection that is passed on as it is, with TLS where the back end has it and the client's own does
+    /// not go through.
     ///
     /// # Errors
     /// Fails where no connection may be made at all.
-    pub(crate) fn of_stream(port: Option<&PortTables>, picked: &Picked) -> Result<Self, ConnectFailure> {
+    pub(crate) fn of_stream(
+        port: Option<&PortTables>,
+        picked: &Picked,
+        is_passed_through: bool,
+    ) -> Result<Self, ConnectFailure> {
         let tls = match &picked.set().tls {
+            _ if is_passed_through => None,
             Security::Impossible => return Err(ConnectFailure::Insecure),
             Security::Cleartext => None,
             Security::Tls(tls) => Some(Arc::clone(tls)),

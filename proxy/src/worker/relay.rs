@@ -287,7 +287,9 @@ async fn open(
     picked: &Picked,
     settings: &Settings,
 ) -> Result<Lease, ConnectFailure> {
-    let way = Way::of_stream(passage.port_tables(), picked)?;
+    let port = passage.port_tables();
+    let is_passed_through = port.is_some_and(|port| port.passes_through(passage.listener));
+    let way = Way::of_stream(port, picked, is_passed_through)?;
     let opening = Opening { worker, local, picked, way: &way, peer: &client.peer };
     let limit = Duration::from_millis(settings.connect_timeout_ms);
     match opening.run(&client.timer, limit, None).await? {

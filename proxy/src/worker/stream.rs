@@ -37,9 +37,13 @@ impl Stream {
 impl Stream {
     /// Makes the coming close a reset.
     pub(crate) fn reset(&self) {
-        if let Self::Tcp(stream) = self {
-            // If it fails, the close is an ordinary one.
-            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+        match self {
+            Self::Tcp(stream) => {
+                // If it fails, the close is an ordinary one.
+                let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+            }
+            Self::Unix(_) => {}
+            Self::Tls(stream) => stream.socket().reset(),
         }
     }
 }

@@ -62,6 +62,7 @@ pub(crate) async fn tunnel(
     idle: Duration,
     mut moved: impl FnMut(u64, u64),
 ) -> TunnelEnd {
+    let _counted = worker.shared.count_tunnel();
     let mut up = Flow::new();
     let mut down = Flow::new();
     let mut is_first = true;

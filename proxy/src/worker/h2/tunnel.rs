@@ -42,6 +42,7 @@ pub(crate) async fn run(
     mut lease: Lease,
     idle: Duration,
 ) -> (u64, u64) {
+    let _counted = worker.shared.count_tunnel();
     let behind = std::mem::take(&mut stream.behind);
     let Some((body, mut send)) = stream.take_halves() else { return (0, 0) };
     send.reserve_capacity(behind.len());
