@@ -243,4 +243,4 @@ pub(crate) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) 
 }
 
 /// Tells browsers to come over TLS alone (RFC 6797); never said without it.
-const HSTS: &[u8] = b"strict-transport-security";
+pub(crate) const HSTS: &[u8] = b"strict-transport-security";

@@ -26,7 +26,7 @@ use crate::worker::message::http2_server::Http2Server;
 use crate::worker::message::pump::Pump;
 use crate::worker::message::{ClientSide as _, Piece, ServerSide as _, fields};
 use crate::worker::request::{Answer, Method, Outcome, Request};
-use crate::worker::response_head::{answer_body, answer_fields, grpc_fields};
+use crate::worker::response_head::{HSTS, answer_body, answer_fields, grpc_fields};
 use crate::worker::timer::Timer;
 
 /// The client's stream with its clock.
@@ -132,6 +132,9 @@ fn answer(worker: &Worker, stream: &mut Stream, request: Request, given: &Answer
     let mut body = Vec::new();
     let (status, has_body) = if request.is_grpc {
         grpc_fields(given, |name, value| fields::push(&mut map, name, value));
+        if let Some(value) = request.hsts().filter(|_| request.is_secure) {
+            fields::push(&mut map, HSTS, value);
+        }
         (200, false)
     } else {
         answer_fields(worker, &request, given, |name, value| fields::push(&mut map, name, value));
