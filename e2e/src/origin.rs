@@ -1,10 +1,10 @@
 //! Back ends that say what they got, and that misbehave on request.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -56,7 +56,10 @@ struct Shared {
     name: String,
     manners: Mutex<Manners>,
     n_requests: AtomicU64,
+    n_connections: AtomicU64,
     is_over: AtomicBool,
+    /// No new connections, and each that is open ends with its next answer.
+    is_draining: AtomicBool,
 }
 
 // === impl Origin ===
@@ -73,18 +76,30 @@ impl Origin {
             name: name.to_owned(),
             manners: Mutex::new(Manners::Echo),
             n_requests: AtomicU64::new(0),
+            n_connections: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            loop {
+                if of_thread.is_draining.load(Ordering::SeqCst) && listener.set_nonblocking(true).is_err() {
+                    return;
+                }
+                let stream = match listener.accept() {
+                    Ok((stream, _)) => stream,
+                    // Nobody waits any more.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                    Err(_) => continue,
+                };
                 if of_thread.is_over.load(Ordering::Relaxed) {
                     return;
                 }
-                let Ok(stream) = stream else { continue };
                 let shared = Arc::clone(&of_thread);
+                shared.n_connections.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || {
                     let _ = shared.serve(stream);
+                    shared.n_connections.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -94,6 +109,18 @@ impl Origin {
     /// Changes the manners, of open connections too.
     pub fn behave(&self, manners: Manners) {
         *lock(&self.shared.manners) = manners;
+    }
+
+    /// Ends as a server should that is told to stop: takes no new connections, closes each open one with its next
+    /// answer, and waits for that for `limit` at most.
+    pub fn drain(self, limit: Duration) {
+        self.shared.is_draining.store(true, Ordering::SeqCst);
+        let until = Instant::now() + limit;
+        while self.shared.n_connections.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            // Wakes the accepting thread the first time, which then closes the socket.
+            let _ = TcpStream::connect(self.address);
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Requests so far, checks left out.
@@ -115,6 +142,7 @@ impl Drop for Origin {
 
 impl Shared {
     fn serve(&self, stream: TcpStream) -> anyhow::Result<()> {
+        stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         let mut writer = stream.try_clone()?;
         let mut reader = BufReader::new(stream);
@@ -145,9 +173,11 @@ impl Shared {
             }
             let body = self.report(&seen);
             let is_head = seen.line.starts_with("HEAD ");
+            let is_last = self.is_draining.load(Ordering::SeqCst);
+            let connection = if is_last { "connection: close\r\n" } else { "" };
             let head = |length: usize| {
                 format!(
-                    "HTTP/1.1 200 OK\r\nx-origin: {}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n",
+                    "HTTP/1.1 200 OK\r\nx-origin: {}\r\n{connection}content-type: application/json\r\ncontent-length: {length}\r\n\r\n",
                     self.name
                 )
             };
@@ -158,6 +188,9 @@ impl Shared {
                     writer.write_all(head(body.len()).as_bytes())?;
                     if !is_head {
                         writer.write_all(&body)?;
+                    }
+                    if is_last {
+                        return Ok(());
                     }
                 }
                 Manners::Reset => return Ok(()),
