@@ -148,6 +148,12 @@ impl Pebble {
         issuer(self.address, &self.authority.certificate, "/dir", more)
     }
 
+    /// Authority of its own server, PEM.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority.certificate
+    }
+
     fn fetch(&self, address: SocketAddr, path: &str) -> anyhow::Result<String> {
         let client = Client::trusting(&[&self.authority.certificate])?;
         let answer = client.connect(address, &address.ip().to_string())?.get(&address.to_string(), path)?;

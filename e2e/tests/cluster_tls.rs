@@ -102,16 +102,6 @@ spec:
         shows(SocketAddr::new(addresses[0].ip(), 8444), &first)
     })
     .with_context(|| stage.logs())?;
-    // What only igw up does is told.
-    let wish = "apiVersion: igw.opensvc.com/v1alpha1
-kind: Certificate
-metadata: {name: www}
-spec: {secretName: www, hostnames: [www.test], issuerRef: {name: ca}}
-";
-    stage.apply("n1", "shop", wish)?;
-    eventually("it is told who obtains certificates", PATIENCE, || {
-        stage.logs().contains("certificates are obtained by `igw up` alone")
-    })?;
     // Private keys are where they belong and nowhere else.
     let secret: String = first.key.lines().nth(1).unwrap_or_default().to_owned();
     ensure!(!stage.logs().contains(&secret), "a private key is in a log");

@@ -199,6 +199,8 @@ fn of_library(error: rcgen::Error) -> String {
 pub const MARK: &str = "igw.json";
 /// Value with the key of an order under way.
 pub const NEXT_KEY: &str = "igw.next-key";
+/// Value with which people ask for a new certificate, in a cluster: any text, another one each time.
+pub const RENEW: &str = "igw.renew";
 /// Life of certificates that fill the time, in days.
 pub const BOOTSTRAP_DAYS: u32 = 90;
 

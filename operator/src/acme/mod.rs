@@ -10,6 +10,7 @@
 
 pub mod authority;
 pub mod documents;
+pub mod exchange;
 pub mod issuers;
 pub mod job;
 pub mod jose;

@@ -43,6 +43,8 @@ pub struct Record {
     pub error: Option<String>,
     /// Somebody asked for a new certificate, whatever the old one is worth.
     pub is_asked: bool,
+    /// The request in the Secret that was taken in.
+    pub asked: Option<String>,
     /// When certificates were issued, those of the last week.
     pub issued: Vec<Timestamp>,
     /// When orders failed, those of the last hour.

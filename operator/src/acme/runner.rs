@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use super::issuers::{ACCOUNT_KEY, Acme, Authorities, Issuer};
 use super::job::{Done, Job};
 use super::jose::AccountKey;
-use super::made::{BOOTSTRAP_DAYS, MARK, Mark, Values, challenge_certificate, new_key, self_signed};
+use super::made::{BOOTSTRAP_DAYS, MARK, Mark, RENEW, Values, challenge_certificate, new_key, self_signed};
 use super::plan::{AccountState, Next, Situation, Step, Wanted, next, renewal_time};
 use super::record::{AuthorityRecord, Book, Method, account_name};
 use super::settle::{Ending, Terms, settle};
@@ -76,6 +76,8 @@ pub struct Runner<S> {
     stored: BTreeMap<Place, Stored>,
     /// Certificates of challenges by token, with their keys.
     handshakes: BTreeMap<String, (Challenge, SecretString)>,
+    /// Looks in a row after which something that wishes refer to was not read.
+    n_unread: u32,
     busy: BTreeSet<Place>,
     jobs: JoinSet<Done>,
     n_stored: u64,
@@ -97,6 +99,7 @@ impl<S: Shelf> Runner<S> {
             keys: BTreeMap::new(),
             stored: BTreeMap::new(),
             handshakes: BTreeMap::new(),
+            n_unread: 0,
             busy: BTreeSet::new(),
             jobs: JoinSet::new(),
             n_stored: 0,
@@ -118,8 +121,11 @@ impl<S: Shelf> Runner<S> {
             let wake = self.advance(&inputs).await;
             self.show(&inputs);
             let now = Timestamp::now();
-            let wait =
-                wake.map_or(LONGEST_SLEEP, |wake| duration(wake.duration_since(now)).min(LONGEST_SLEEP));
+            let longest = match self.n_unread {
+                0 => LONGEST_SLEEP,
+                n => SHELF_PAUSE.saturating_mul(1 << n.min(5)).min(LONGEST_SLEEP),
+            };
+            let wait = wake.map_or(longest, |wake| duration(wake.duration_since(now)).min(longest));
             is_news = false;
             // Arms: what is wanted changed; somebody asks; a step is done; the time for another one has come.
             tokio::select! {
@@ -131,10 +137,18 @@ impl<S: Shelf> Runner<S> {
                     Some(command) => self.obey(&command, &inputs).await,
                     None => return,
                 },
-                Some(done) = self.jobs.join_next() => if let Ok(done) = done {
-                    self.take(done, &inputs).await;
+                Some(done) = self.jobs.join_next() => {
+                    // What has ended in the meantime is written down with it.
+                    let mut ended = Some(done);
+                    while let Some(done) = ended {
+                        if let Ok(done) = done {
+                            self.take(done, &inputs);
+                        }
+                        ended = self.jobs.try_join_next();
+                    }
+                    self.keep().await;
                 },
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait) => is_news = self.n_unread > 0,
             }
         }
     }
@@ -148,14 +162,7 @@ impl<S: Shelf> Runner<S> {
     async fn load(&self) -> Book {
         loop {
             match self.shelf.book().await {
-                Ok(bytes) if bytes.is_empty() => return Book::default(),
-                Ok(bytes) => match serde_json::from_slice(&bytes) {
-                    Ok(book) => return book,
-                    Err(error) => {
-                        warn!(%error, "state of orders cannot be read; beginning anew");
-                        return Book::default();
-                    }
-                },
+                Ok(book) => return book,
                 Err(error) => warn!(error, "state of orders cannot be read now; trying again"),
             }
             tokio::time::sleep(SHELF_PAUSE).await;
@@ -178,6 +185,7 @@ impl<S: Shelf> Runner<S> {
             }
             issuers.insert(name, issuer);
         }
+        let mut is_unread = issuers.values().any(Result::is_err);
         self.issuers = issuers;
         let mut stored = BTreeMap::new();
         for (place, wish) in wishes.by_secret.iter().filter(|(_, wish)| wish.refused.is_none()) {
@@ -186,11 +194,13 @@ impl<S: Shelf> Runner<S> {
                 Ok(None) => match self.fill(place, wish).await {
                     Ok(made) => drop(stored.insert(place.clone(), Stored { values: made, is_ours: true })),
                     Err(error) => {
-                        warn!(secret = name(place), error, "certificate for the meantime cannot be kept")
+                        warn!(secret = name(place), error, "certificate for the meantime cannot be kept");
+                        is_unread = true;
                     }
                 },
                 Err(error) => {
                     warn!(secret = name(place), error, "Secret cannot be read");
+                    is_unread = true;
                     if let Some(before) = self.stored.remove(place) {
                         stored.insert(place.clone(), before);
                     }
@@ -198,6 +208,8 @@ impl<S: Shelf> Runner<S> {
             }
         }
         self.stored = stored;
+        self.take_requests();
+        self.n_unread = if is_unread { self.n_unread.saturating_add(1) } else { 0 };
         // An order for something that nobody wants any more is not paid for.
         self.book.certificates.retain(|secret, record| {
             let is_wanted = wishes.by_secret.keys().any(|place| name(place) == *secret);
@@ -206,6 +218,22 @@ impl<S: Shelf> Runner<S> {
             }
             is_wanted || !record.issued.is_empty()
         });
+    }
+
+    /// People ask for new certificates in Secrets too: a text there that was not there before is such a request.
+    fn take_requests(&mut self) {
+        for (place, stored) in self.stored.iter().filter(|(_, stored)| stored.is_ours) {
+            let asked = stored.values.text(RENEW);
+            let known = self.book.certificates.get(&name(place));
+            if asked.is_none() || known.is_some_and(|record| record.asked.as_deref() == asked) {
+                continue;
+            }
+            info!(secret = name(place), "a new certificate is asked for");
+            let record = self.book.certificates.entry(name(place)).or_default();
+            record.asked = asked.map(str::to_owned);
+            record.is_asked = true;
+            record.retry_at = None;
+        }
     }
 
     async fn fill(&mut self, place: &Place, wish: &Wish) -> Result<Values, String> {
@@ -331,8 +359,8 @@ impl<S: Shelf> Runner<S> {
         Ok(())
     }
 
-    /// Writes down what a step came to.
-    async fn take(&mut self, done: Done, inputs: &Inputs) {
+    /// Takes in what a step came to.
+    fn take(&mut self, done: Done, inputs: &Inputs) {
         self.busy.remove(&done.place);
         let secret = name(&done.place);
         if let Some(values) = done.stored {
@@ -394,7 +422,6 @@ impl<S: Shelf> Runner<S> {
             }
             None => {}
         }
-        self.keep().await;
     }
 
     async fn obey(&mut self, command: &Command, inputs: &Inputs) {
@@ -410,7 +437,7 @@ impl<S: Shelf> Runner<S> {
 
     /// Keeps the book before anything follows from it.
     async fn keep(&self) {
-        while let Err(error) = self.shelf.keep_book(self.book.to_bytes()).await {
+        while let Err(error) = self.shelf.keep_book(&self.book).await {
             warn!(error, "state of orders cannot be written; nothing is asked of authorities before it is");
             tokio::time::sleep(SHELF_PAUSE).await;
         }
@@ -565,5 +592,5 @@ const MAX_JOBS: usize = 16;
 const MAX_QUICK_STEPS: usize = 2;
 /// A clock that was set is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// Pause after something could not be kept.
+/// Pause after something could not be kept; doubled each time for what could not be read.
 const SHELF_PAUSE: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use super::made::Values;
+use super::record::Book;
 use crate::certificates::vault::Place;
 
 /// A Secret that is there.
@@ -38,15 +39,15 @@ pub trait Shelf: Send + Sync + 'static {
     /// Says why they are not kept.
     fn put(&self, place: &Place, values: &Values) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// The book that an earlier run left; an empty text if it left none.
+    /// The book that an earlier run left; what of it cannot be read begins anew.
     ///
     /// # Errors
     /// Says why nobody can tell.
-    fn book(&self) -> impl Future<Output = Result<Vec<u8>, String>> + Send;
+    fn book(&self) -> impl Future<Output = Result<Book, String>> + Send;
 
     /// Keeps the book.
     ///
     /// # Errors
     /// Says why it is not kept.
-    fn keep_book(&self, bytes: Vec<u8>) -> impl Future<Output = Result<(), String>> + Send;
+    fn keep_book(&self, book: &Book) -> impl Future<Output = Result<(), String>> + Send;
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use igw_compile::Status;
 use igw_compile::issued::{Wish, Wishes};
 use igw_compile::status::{CertificateStatus, Condition, IssuerStatus};
-use igw_compile::{ObjectSet, Status};
 use igw_crds::objects::{Kind, ObjectKey};
 use igw_crds::snapshot::Challenge;
 use jiff::Timestamp;
@@ -143,34 +143,49 @@ impl Standing {
     }
 }
 
-/// Statuses of Certificates and CertificateIssuers.
-#[must_use]
-pub fn statuses(
-    objects: &ObjectSet,
+/// Adds the statuses of Certificates and CertificateIssuers, and tells Gateways that name an issuer how their
+/// certificates stand. `issuers` come with their generations.
+pub fn statuses<'k>(
+    issuers: impl Iterator<Item = (&'k ObjectKey, u64)>,
     wishes: &Wishes,
     outputs: &Outputs,
     now: Timestamp,
-) -> Vec<(ObjectKey, Arc<Status>)> {
-    let mut found = Vec::new();
+    told: &mut Vec<(ObjectKey, Arc<Status>)>,
+) {
     let granted = wishes.by_secret.iter().map(|(place, wish)| (place, wish, outputs.certificates.get(place)));
     let beaten = wishes.beaten.iter().map(|(place, wish)| (place, wish, None));
-    for (_, wish, standing) in
-        granted.chain(beaten).filter(|(_, wish, _)| wish.owner.kind == Kind::Certificate)
-    {
+    let mut of_gateways: BTreeMap<&ObjectKey, Vec<(&Place, Condition)>> = BTreeMap::new();
+    for (place, wish, standing) in granted.chain(beaten) {
         let standing = standing.cloned().unwrap_or_default();
+        let mut conditions = standing.conditions(wish, now);
+        if wish.owner.kind == Kind::Gateway {
+            // One condition per certificate: that of what is going on, if the certificate is not there for a reason.
+            let is_failing = conditions.get(1).is_some_and(|issuing| issuing.reason == "Failed");
+            let condition = conditions.swap_remove(usize::from(is_failing));
+            of_gateways.entry(&wish.owner).or_default().push((place, condition));
+            continue;
+        }
         let held = standing.held.as_ref();
         let status = CertificateStatus {
-            conditions: standing.conditions(wish, now),
+            conditions,
             serial_number: held.map(|held| held.serial.clone()),
             not_before: held.map(|held| held.not_before.to_string()),
             not_after: held.map(|held| held.not_after.to_string()),
             renewal_time: standing.renews_at.map(|at| at.to_string()),
         };
-        found.push((wish.owner.clone(), Arc::new(Status::Certificate(status))));
+        told.push((wish.owner.clone(), Arc::new(Status::Certificate(status))));
     }
-    for (key, stored) in objects.of_kind(Kind::CertificateIssuer) {
+    if !of_gateways.is_empty() {
+        for (key, status) in told.iter_mut() {
+            if let Some(certificates) = of_gateways.get(key)
+                && let Status::Gateway(gateway) = Arc::make_mut(status)
+            {
+                gateway.conditions.extend(all_ready(certificates));
+            }
+        }
+    }
+    for (key, generation) in issuers {
         let place = (key.namespace.to_string(), key.name.to_string());
-        let generation = stored.generation;
         let ready = match outputs.issuers.get(&place) {
             Some(None) => Condition::yes("Ready", "Ready", "certificates can be asked for", generation),
             Some(Some(why)) => Condition::no("Ready", "Failed", why.clone(), generation),
@@ -178,9 +193,28 @@ pub fn statuses(
                 Condition::unknown("Ready", "Pending", "nobody has asked it for anything yet", generation)
             }
         };
-        found.push((key.clone(), Arc::new(Status::Issuer(IssuerStatus { conditions: vec![ready] }))));
+        told.push((key.clone(), Arc::new(Status::Issuer(IssuerStatus { conditions: vec![ready] }))));
     }
-    found
+}
+
+/// What a Gateway is told of the certificates that its issuer is to make: those that are not there, if there are any.
+fn all_ready(certificates: &[(&Place, Condition)]) -> Option<Condition> {
+    let mut bad = certificates
+        .iter()
+        .filter(|(_, condition)| condition.status != "True" || condition.r#type != "Ready");
+    let Some((_, first)) = bad.clone().next() else {
+        let (_, any) = certificates.first()?;
+        return Some(Condition::yes(
+            CERTIFICATES_READY,
+            "Issued",
+            "every listener's certificate is there",
+            any.observed_generation,
+        ));
+    };
+    let message =
+        bad.by_ref().map(|((_, secret), condition)| format!("Secret {secret}: {}", condition.message));
+    let message = message.collect::<Vec<String>>().join("; ");
+    Some(Condition::no(CERTIFICATES_READY, first.reason, message, first.observed_generation))
 }
 
 /// Certificates as `igw cert` shows them.
@@ -212,3 +246,6 @@ pub fn shown(wishes: &Wishes, outputs: &Outputs, now: Timestamp) -> Vec<Shown> {
     });
     rows.collect()
 }
+
+/// Condition of a Gateway whose annotation names an issuer.
+const CERTIFICATES_READY: &str = "CertificatesReady";

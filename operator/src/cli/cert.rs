@@ -184,11 +184,11 @@ fn show(args: &ShowArgs) -> Result<Exit, Failure> {
 }
 
 fn renew(args: &RenewArgs) -> Result<Exit, Failure> {
-    let known = args.target.issued()?.ok_or_else(|| {
-        let message =
-            "a running igw up takes wishes for new certificates: name its state folder with --state";
-        Failure::new(Exit::Usage, message)
-    })?;
+    if args.target.is_directory() {
+        let message = "files renew nothing: name the state folder of an igw up with --state, or a cluster with --socket or --server";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let known = certificates(&args.target)?;
     for secret in &args.secrets {
         let shown = find(known.clone(), secret)?;
         args.target.renew(&shown.namespace, &shown.secret)?;

@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use igw_crds::snapshot::Snapshot;
 use igw_crds::sync::Envelope;
-use igw_opensvc::{Error, EventKind, Filter, ObjectItem, ObjectPath, Signal, Subscription};
+use igw_opensvc::{
+    Client, Error, EventKind, Filter, KeyChange, KeyName, Kind, ObjectItem, ObjectPath, Signal, Subscription,
+};
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::apply::run;
 use super::connection::ConnectionArgs;
 use super::{Exit, Failure};
+use crate::acme::made::{MARK, RENEW};
 use crate::acme::standing::Shown;
 use crate::cluster::layout::{STATUS, is_input};
 use crate::cluster::reader::ClusterRead;
@@ -184,15 +189,25 @@ impl TargetArgs {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(&state, &error.to_string()))
     }
 
-    /// Asks the igw up of a state folder for a new certificate.
+    /// Asks whoever issues certificates for a new one: the igw up of a state folder, or by a key of its `sec` object the
+    /// operator of a cluster.
     ///
     /// # Errors
-    /// [`Exit::Unreachable`] where none runs.
+    /// [`Exit::Unreachable`] where none runs; a `sec` that igw did not make.
     pub fn renew(&self, namespace: &str, secret: &str) -> Result<(), Failure> {
+        if self.is_cluster() {
+            return run(async { ask_for_new(&self.connection.client()?, namespace, secret).await });
+        }
         let state = self.state_folder()?;
         let path = format!("/api/v1/certificates/renew/{namespace}/{secret}");
         ask(&state.join("admin.sock"), "POST", &path).map_err(|error| nothing_there(&state, &error))?;
         Ok(())
+    }
+
+    /// Files are meant.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        !self.dir.is_empty()
     }
 
     /// The admin socket of the proxy that runs, if the target is not a directory.
@@ -234,6 +249,31 @@ impl TargetArgs {
     }
 }
 
+async fn ask_for_new(client: &Client, namespace: &str, secret: &str) -> Result<(), Failure> {
+    let invalid = |error: String| Failure::new(Exit::Usage, error);
+    let path = ObjectPath::new(namespace, Kind::Sec, secret).map_err(|error| invalid(error.to_string()))?;
+    if !client.keys(&path).await?.iter().any(|item| item.name == MARK) {
+        let message = format!("{path} was not made by igw, which renews only its own");
+        return Err(Failure::new(Exit::Failed, message));
+    }
+    let name = KeyName::parse(RENEW)?;
+    let value = Bytes::from(Timestamp::now().to_string());
+    for _ in 0..WRITE_TRIES {
+        client.change_keys(&path, &[KeyChange::Set { name: name.clone(), value: value.clone() }]).await?;
+        sleep(PUBLICATION).await;
+        match client.key(&path, &name).await {
+            Ok(found) if found == value => return Ok(()),
+            // The operator took it already, or another writer's version won.
+            Ok(_) | Err(Error::UnknownKey { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{path} does not keep the wish: somebody else writes there; try again"),
+    ))
+}
+
 fn nothing_there(state: &Path, error: &std::io::Error) -> Failure {
     let message = format!(
         "no igw up runs on {} and it left nothing there ({error}); name a directory of objects with --dir, or \
@@ -247,6 +287,9 @@ fn unreadable(state: &Path, error: &str) -> Failure {
     Failure::new(Exit::Unreachable, format!("what {} holds cannot be read: {error}", state.display()))
 }
 
+/// Time until a daemon knows what was written.
+const PUBLICATION: Duration = Duration::from_millis(400);
+const WRITE_TRIES: u32 = 3;
 /// Between two looks at what an igw up serves.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest time between two readings of a cluster.

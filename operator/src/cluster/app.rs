@@ -18,8 +18,12 @@ use tracing::{info, warn};
 use super::board::Gateways;
 use super::credentials::Authority;
 use super::engine::{Answer, Call, Engine, Outlets, Settings};
+use super::issuance::Issuance;
 use super::runner;
 use super::service_text::Places;
+use super::shelf::{Seen, Store};
+use crate::acme::exchange::Exchange;
+use crate::acme::runner::{Lines, Runner};
 use crate::doors::admin::Admin;
 use crate::doors::http::Door;
 use crate::doors::metrics::Metrics;
@@ -53,12 +57,12 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let (gateways, mut reports) = Gateways::new();
     let (view_sender, view) = watch::channel(Arc::new(View::default()));
     let (authority_sender, authority) = watch::channel(None);
+    let (shown, certificates) = watch::channel(Arc::default());
     let mut servers = JoinSet::new();
     servers.spawn(sync_door(listener, authority, gateways.clone()));
     match TcpListener::bind(options.admin).await {
         Ok(listener) => {
             let (_none, newest) = watch::channel(None);
-            let (_nothing, certificates) = watch::channel(Arc::default());
             let admin = Admin { view, newest, metrics: metrics.clone(), certificates, renewals: None };
             servers.spawn(admin.run(Door::Tcp(listener)));
         }
@@ -73,8 +77,20 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
         places: options.places,
         holder: holder(),
     };
-    let outlets =
-        Outlets { gateways, view: view_sender, authority: authority_sender, metrics: metrics.clone() };
+    let seen = Arc::new(Seen::default());
+    let (wants, inputs) = watch::channel(None);
+    let (outputs_sender, mut outputs) = watch::channel(Arc::default());
+    // Whoever wants a new certificate writes so into its sec object.
+    let (_renewals, commands) = mpsc::unbounded_channel();
+    let lines = Lines { inputs, commands, outputs: outputs_sender, metrics: metrics.clone() };
+    servers.spawn(Runner::new(Arc::new(Store::new(client.clone(), Arc::clone(&seen))), lines).run());
+    let outlets = Outlets {
+        gateways,
+        view: view_sender,
+        authority: authority_sender,
+        issuance: Issuance::new(Exchange::new(wants, outputs.clone(), shown), seen),
+        metrics: metrics.clone(),
+    };
     let jitter = Duration::from_millis(rand::rng().random_range(0..5_000));
     let mut engine = Engine::new(settings, outlets, jitter, Instant::now());
     info!(cluster = client.target(), "operator started");
@@ -99,7 +115,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
             return Err(anyhow!("{reason}"));
         }
         let wake = engine.wake(now);
-        // Arms: an answer of the cluster; an event; a proxy's report; the engine's own time; a signal to end.
+        // Arms: an answer of the cluster; an event; a proxy's report; news of certificates; the engine's own time; a
+        // signal to end.
         tokio::select! {
             Some((call, answer)) = answers.recv() => engine.answer(&call, answer, Instant::now()),
             signal = events.next() => match signal {
@@ -107,6 +124,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
                 None => return Err(anyhow!("the event stream ended for good")),
             },
             Some(report) = reports.recv() => engine.report(report, Instant::now(), Timestamp::now()),
+            Ok(()) = outputs.changed() => engine.issued(Instant::now()),
             () = tokio::time::sleep_until(wake.into()) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

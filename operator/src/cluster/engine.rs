@@ -29,6 +29,7 @@ use super::board::Gateways;
 use super::books::Book;
 use super::credentials::Authority;
 use super::inputs::{Inputs, LIST_GRACE};
+use super::issuance::Issuance;
 use super::layout::{self, LEDGER_BOOK, STATUS, STATUS_BOOK, SYSTEM, is_input, is_ours};
 use super::materials::Materials;
 use super::owned::{self, Owned};
@@ -64,6 +65,8 @@ pub struct Outlets {
     pub view: watch::Sender<Arc<View>>,
     /// The authority of the sync door, once it is known.
     pub authority: watch::Sender<Option<Arc<Authority>>>,
+    /// Certificates that renew themselves.
+    pub issuance: Issuance,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -289,7 +292,9 @@ impl Engine {
         }
         // Adopted services have names of their own.
         parts.extend(self.services.paths().filter(|path| !is_ours(path)).map(full_name));
-        parts.extend(self.materials.paths().map(full_name));
+        let mut read: BTreeSet<ObjectPath> = self.materials.paths().cloned().collect();
+        read.extend(self.outlets.issuance.paths());
+        parts.extend(read.iter().map(full_name));
         parts.join(",")
     }
 
@@ -321,6 +326,7 @@ impl Engine {
         match (&event, path) {
             (Event::InstanceConfigUpdated(settings), Some(path)) if is_here => {
                 self.materials.announce(&path, &layout::version(settings));
+                self.outlets.issuance.announce(&path, &layout::version(settings));
                 if is_input(&path) && self.is_served(path.namespace()) {
                     self.inputs.announce(&path, &layout::version(settings));
                 } else if is_ours(&path) && path.kind().holds_keys() {
@@ -389,6 +395,15 @@ impl Engine {
         }
     }
 
+    /// Certificates stand otherwise than before.
+    pub fn issued(&mut self, now: Instant) {
+        let challenges = self.outlets.issuance.challenges();
+        if self.compiled.as_ref().is_some_and(|compiled| compiled.snapshot.challenges != challenges) {
+            self.decide_soon(now);
+        }
+        self.statuses_due.get_or_insert(now + STATUS_SETTLE);
+    }
+
     /// What a call brought.
     pub fn answer(&mut self, call: &Call, answer: Result<Answer, Error>, now: Instant) {
         match (call, answer) {
@@ -402,6 +417,7 @@ impl Engine {
                             "nodes are lost; what lives there alone stays as it was"
                         );
                     }
+                    self.outlets.issuance.lose(!around.lost.is_empty());
                     self.around = Some(*around);
                     self.decide_soon(now);
                 }
@@ -601,6 +617,7 @@ impl Engine {
         }
         let Some(around) = &self.around else { return };
         self.materials.list(&items, &around.node);
+        self.outlets.issuance.list(&items, &around.node);
         self.owned.list(&items, &around.node, is_complete);
         self.services.list(&items, is_complete, now);
         self.schedule_list(now);

@@ -17,6 +17,10 @@ pub fn is_input(path: &ObjectPath) -> bool {
 /// Whether an object is one of the operator's.
 #[must_use]
 pub fn is_ours(path: &ObjectPath) -> bool {
+    // Accounts and orders are the reconciler of certificates' own.
+    if path.name() == ACME {
+        return false;
+    }
     let is_kind = matches!(path.kind(), StoreKind::Cfg | StoreKind::Sec | StoreKind::Svc | StoreKind::Vol);
     let is_authority = path.namespace() == SYSTEM && path.kind() == StoreKind::Sec && path.name() == INPUT;
     is_authority || (is_kind && path.name().starts_with("igw-"))
@@ -26,7 +30,7 @@ pub fn is_ours(path: &ObjectPath) -> bool {
 #[must_use]
 pub fn gateway_object(gateway: &str) -> String {
     let plain = format!("igw-{gateway}");
-    let is_taken = matches!(gateway, "status" | "operator");
+    let is_taken = matches!(gateway, "status" | "operator" | "acme");
     let is_name = gateway.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
     if gateway.len() <= MAX_GATEWAY_NAME && !is_taken && is_name {
         return plain;
@@ -91,6 +95,8 @@ pub const SYSTEM: &str = "system";
 pub const STATUS: &str = "igw-status";
 /// `cfg` in [`SYSTEM`] with the operator's term.
 pub const OPERATOR: &str = "igw-operator";
+/// `sec` in [`SYSTEM`] with ACME accounts and orders.
+pub const ACME: &str = "igw-acme";
 /// Key of the operator's term.
 pub const TERM: &str = "term.json";
 /// Book of identities and ages.
@@ -119,6 +125,7 @@ mod tests {
             ("shop/sec/igw", false, false),
             ("system/sec/igw", false, true),
             ("shop/usr/igw-a", false, false),
+            ("system/sec/igw-acme", false, false),
         ];
         for (text, input, ours) in cases {
             let path: ObjectPath = text.parse().unwrap();

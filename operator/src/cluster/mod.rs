@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `engine` decides and neither waits nor asks; `runner` makes the calls it wants made. Everything that is stored is
-//! written by `owned` (own `cfg` and `sec` objects) and `services`, one step at a time per object.
+//! written by `owned` (own `cfg` and `sec` objects) and `services`, one step at a time per object; certificates that
+//! renew themselves, and what is remembered of their orders, rest on the `shelf`.
 
 pub mod app;
 pub mod board;
@@ -16,6 +17,7 @@ pub mod change;
 pub mod credentials;
 pub mod engine;
 pub mod inputs;
+pub mod issuance;
 pub mod layout;
 mod materials;
 pub mod mirror;
@@ -26,4 +28,5 @@ pub mod reader;
 pub mod runner;
 pub mod service_text;
 pub mod services;
+pub mod shelf;
 pub mod term;

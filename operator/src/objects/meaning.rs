@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use igw_compile::issued::ISSUER;
 use igw_compile::{
     Compiled, Facts, Material, ObjectSet, Proxies, References, Status, Stored, program, references,
 };
@@ -114,10 +113,6 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
                 idle_fields(key, spec).map(|(field, message)| notice(key, Some(taken), field, message)),
             );
         }
-        if is_cluster && let Some(field) = wants_issued(taken) {
-            let message = "certificates are obtained by `igw up` alone in this version; store the key pair in the sec object, or renew it from outside";
-            notices.push(notice(key, Some(taken), field.to_owned(), message.to_owned()));
-        }
         let parents = match &taken.object.spec {
             Spec::HttpRoute(route) => &route.parent_refs,
             Spec::GrpcRoute(route) => &route.parent_refs,
@@ -142,17 +137,6 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         }
     }
     notices
-}
-
-/// The field that asks for certificates that igw obtains.
-fn wants_issued(taken: &Taken) -> Option<&'static str> {
-    match &taken.object.spec {
-        Spec::Certificate(_) => Some("spec.secretName"),
-        Spec::Gateway(_) if taken.object.metadata.annotations.contains_key(ISSUER) => {
-            Some("metadata.annotations")
-        }
-        _ => None,
-    }
 }
 
 /// Fields of a GatewayConfig that do nothing where it stands.

@@ -25,6 +25,7 @@ use super::proxy::{ProxyCommand, ProxyProcess, Wish, find_binary};
 use super::reconciler::{Outlets, Reconciler, Subject};
 use super::shelf::Folder;
 use super::state::State;
+use crate::acme::exchange::Exchange;
 use crate::acme::runner::{Lines, Runner};
 use crate::acme::standing::Outputs;
 use crate::doors::admin::Admin;
@@ -122,7 +123,7 @@ async fn serve(options: Options, state: &State, binary: PathBuf) -> anyhow::Resu
     let lines = Lines { inputs, commands: renewals, outputs: outputs_sender, metrics: metrics.clone() };
     servers.spawn(Runner::new(Arc::new(shelf.clone()), lines).run());
     servers.spawn(tell(outputs.clone(), events.clone()));
-    let issuance = Issuance::new(shelf, wants, outputs, shown_sender);
+    let issuance = Issuance::new(shelf, Exchange::new(wants, outputs, shown_sender));
     let outlets = Outlets { newest: newest_sender, view: view_sender, metrics };
     let reconciler = Reconciler::new(options.subject.clone(), state, outlets, issuance, events.clone())?;
     let thread =

@@ -1,32 +1,25 @@
-//! Between the reconciler of objects and that of certificates: what is wanted goes there, challenges and Secrets come
-//! back.
+//! Certificates of an `igw up`: Secrets that are not there yet are filled before anything is compiled, so that listeners
+//! answer at once; what igw keeps counts where nobody wrote a Secret.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use igw_compile::issued::wishes;
 use igw_compile::{ObjectSet, Status};
-use igw_crds::objects::ObjectKey;
+use igw_crds::objects::{Kind, ObjectKey};
 use igw_crds::snapshot::{Challenge, Snapshot};
-use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
-use tokio::sync::watch;
 use tracing::warn;
 
 use super::shelf::Folder;
+use crate::acme::exchange::Exchange;
 use crate::acme::made::Values;
-use crate::acme::runner::{Inputs, bootstrap};
-use crate::acme::standing::{Outputs, Shown, shown, statuses};
+use crate::acme::runner::bootstrap;
 use crate::certificates::vault::Place;
 
-/// This side of the connection.
+/// The side of the reconciler of objects.
 pub struct Issuance {
     shelf: Folder,
-    inputs: watch::Sender<Option<Arc<Inputs>>>,
-    outputs: watch::Receiver<Arc<Outputs>>,
-    /// What `igw cert` is told.
-    shown: watch::Sender<Arc<Vec<Shown>>>,
-    current: Inputs,
+    exchange: Exchange,
 }
 
 // === impl Issuance ===
@@ -34,17 +27,11 @@ pub struct Issuance {
 impl Issuance {
     /// The side of the reconciler of objects.
     #[must_use]
-    pub fn new(
-        shelf: Folder,
-        inputs: watch::Sender<Option<Arc<Inputs>>>,
-        outputs: watch::Receiver<Arc<Outputs>>,
-        shown: watch::Sender<Arc<Vec<Shown>>>,
-    ) -> Self {
-        Self { shelf, inputs, outputs, shown, current: Inputs::default() }
+    pub fn new(shelf: Folder, exchange: Exchange) -> Self {
+        Self { shelf, exchange }
     }
 
-    /// Tells what is wanted, and fills Secrets that are not there yet, so that listeners answer at once. What igw keeps
-    /// for Secrets that nobody wrote.
+    /// Tells what is wanted, and fills Secrets that are not there yet. What igw keeps for Secrets that nobody wrote.
     pub fn want(&mut self, objects: &ObjectSet) -> BTreeMap<Place, Values> {
         let is_changed = self.shelf.observe(objects);
         let wishes = wishes(objects);
@@ -64,42 +51,29 @@ impl Issuance {
                 issued.insert(place.clone(), values);
             }
         }
-        if is_changed || *self.current.wishes != wishes || self.inputs.borrow().is_none() {
-            self.current.wishes = Arc::new(wishes);
-            self.current.revision += u64::from(is_changed);
-            self.inputs.send_replace(Some(Arc::new(self.current.clone())));
-        }
+        self.exchange.want(wishes, is_changed);
         issued
     }
 
     /// What every proxy is to answer.
     #[must_use]
     pub fn challenges(&self) -> Vec<Challenge> {
-        self.outputs.borrow().challenges.clone()
+        self.exchange.challenges()
     }
 
     /// Adds the keys of challenges.
     pub fn add_keys(&self, keys: &mut BTreeMap<String, String>) {
-        let outputs = self.outputs.borrow();
-        keys.extend(outputs.keys.iter().map(|(name, key)| (name.clone(), key.expose_secret().to_owned())));
+        self.exchange.add_keys(keys);
     }
 
     /// The proxy serves a snapshot.
     pub fn served(&mut self, snapshot: &Snapshot) {
-        let answered: BTreeSet<String> =
-            snapshot.challenges.iter().map(|challenge| challenge.id().to_owned()).collect();
-        if answered != self.current.answered && self.inputs.borrow().is_some() {
-            self.current.answered = answered;
-            self.inputs.send_replace(Some(Arc::new(self.current.clone())));
-        }
+        self.exchange.served(snapshot);
     }
 
-    /// Statuses of Certificates and their issuers.
-    #[must_use]
-    pub fn statuses(&self, objects: &ObjectSet) -> Vec<(ObjectKey, Arc<Status>)> {
-        let outputs = self.outputs.borrow().clone();
-        let now = Timestamp::now();
-        self.shown.send_replace(Arc::new(shown(&self.current.wishes, &outputs, now)));
-        statuses(objects, &self.current.wishes, &outputs, now)
+    /// Shows how certificates stand, in the statuses too.
+    pub fn show(&self, objects: &ObjectSet, told: &mut Vec<(ObjectKey, Arc<Status>)>) {
+        let issuers = objects.of_kind(Kind::CertificateIssuer);
+        self.exchange.show(issuers.map(|(key, stored)| (key, stored.generation)), told);
     }
 }

@@ -343,8 +343,9 @@ impl Reconciler {
         let report = self.report.as_ref().map_or(&nothing, |report| &report.report);
         let now = seconds(Timestamp::now());
         let mut told = BTreeMap::new();
-        let certificates = self.issuance.statuses(&self.objects);
-        for (key, status) in statuses(compiled, report).into_iter().chain(certificates) {
+        let mut statuses = statuses(compiled, report);
+        self.issuance.show(&self.objects, &mut statuses);
+        for (key, status) in statuses {
             let now_told = match self.told.remove(&key) {
                 Some(before) if before.bare == status => before,
                 before => {

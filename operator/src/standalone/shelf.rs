@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::state::{private_folder, write_atomic};
 use crate::acme::made::{MARK, Values};
+use crate::acme::record::Book;
 use crate::acme::shelf::{Shelf, Stored};
 use crate::certificates::vault::Place;
 
@@ -140,19 +141,24 @@ impl Shelf for Folder {
         .await
     }
 
-    async fn book(&self) -> Result<Vec<u8>, String> {
-        match fs::read(self.root.join(BOOK)) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+    async fn book(&self) -> Result<Book, String> {
+        let bytes = match fs::read(self.root.join(BOOK)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Book::default()),
             Err(error) => {
                 warn!(%error, "state of orders cannot be read; beginning anew");
-                Ok(Vec::new())
+                return Ok(Book::default());
             }
-        }
+        };
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+            warn!(%error, "state of orders cannot be read; beginning anew");
+            Book::default()
+        }))
     }
 
-    async fn keep_book(&self, bytes: Vec<u8>) -> Result<(), String> {
+    async fn keep_book(&self, book: &Book) -> Result<(), String> {
         let root = self.root.clone();
+        let bytes = book.to_bytes();
         blocking(move || {
             let written = private_folder(&root).and_then(|()| write_atomic(&root.join(BOOK), &bytes));
             if let Err(error) = written {

@@ -12,7 +12,7 @@ use igw_crds::objects::gateway_config::Topology;
 use igw_crds::objects::{Kind as ObjectKind, ObjectKey, Spec};
 use igw_crds::snapshot::EndpointSource;
 use igw_crds::stored::{pack_snapshot, unpack_snapshot};
-use igw_crds::sync::{Envelope, SyncConfig};
+use igw_crds::sync::{Envelope, SyncConfig, SyncRequest};
 use igw_opensvc::{Kind, ObjectPath};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -73,6 +73,9 @@ impl Engine {
             // The next poll asks for it, and what that brings decides.
             self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
             return;
+        }
+        if self.is_leading {
+            self.outlets.issuance.want(&objects);
         }
         let facts = self.facts(wall);
         let compiled = compile(&objects, &facts);
@@ -179,7 +182,7 @@ impl Engine {
                 nodes: around.addresses.clone(),
             }),
             material,
-            challenges: Vec::new(),
+            challenges: self.outlets.issuance.challenges(),
         }
     }
 
@@ -220,7 +223,10 @@ impl Engine {
             let before = self.published.get(&name);
             let generation =
                 before.filter(|before| before.epoch == epoch).map_or(1, |before| before.generation + 1);
-            let keys = self.materials.keys(&part);
+            let mut keys = self.materials.keys(&part);
+            if !part.challenges.is_empty() {
+                self.outlets.issuance.add_keys(&mut keys);
+            }
             let sealed = Envelope::seal(epoch, generation, &part)
                 .and_then(|envelope| Sealed::new(&envelope, keys.clone()).map(|sealed| (envelope, sealed)));
             self.gateway_keys.insert(name.clone(), keys);
@@ -424,32 +430,43 @@ impl Engine {
     fn is_every_proxy_current(&self) -> bool {
         let standings = self.standings();
         self.published.iter().all(|(gateway, published)| {
-            let newest = (published.epoch, published.generation);
             standings.get(gateway).is_some_and(|standing| {
-                !standing.expected.is_empty()
-                    && standing.expected.iter().all(|node| {
-                        self.reports
-                            .of(gateway)
-                            .any(|(of, asked)| of == node && (asked.epoch, asked.generation) == newest)
-                    })
+                !standing.expected.is_empty() && self.is_current(gateway, published, standing)
             })
         })
+    }
+
+    /// Whether every proxy that should be there, and every one that is, runs the newest snapshot of its gateway.
+    fn is_current(&self, gateway: &str, published: &Published, standing: &Standing) -> bool {
+        let newest = (published.epoch, published.generation);
+        let is_new = |asked: &SyncRequest| (asked.epoch, asked.generation) == newest;
+        let mut reports = self.reports.of(gateway);
+        let is_told = |node: &String| self.reports.of(gateway).any(|(of, asked)| of == node && is_new(asked));
+        standing.expected.iter().all(is_told) && reports.all(|(_, asked)| is_new(asked))
     }
 
     /// Makes statuses from what was compiled and what proxies say, and shows them.
     pub(super) fn publish_statuses(&mut self, now: Instant, wall: Timestamp) {
         self.statuses_due = None;
         let standings = self.standings();
-        let nowhere = Standing::default();
+        let nobody = Standing::default();
         let judged = self.published.iter().map(|(gateway, published)| Judged {
             gateway,
-            standing: standings.get(gateway).unwrap_or(&nowhere),
+            standing: standings.get(gateway).unwrap_or(&nobody),
             newest: (published.epoch, published.generation),
         });
         let proxies = self.reports.judge(judged);
         let Some(compiled) = &self.compiled else { return };
         let time = seconds(wall);
-        let statuses = program(compiled, &proxies);
+        let is_served = self.published.iter().all(|(gateway, published)| {
+            self.is_current(gateway, published, standings.get(gateway).unwrap_or(&nobody))
+        });
+        if is_served {
+            self.outlets.issuance.served(&compiled.snapshot);
+        }
+        let mut statuses = program(compiled, &proxies);
+        let issuers = self.records.iter().filter(|(key, _)| key.kind == ObjectKind::CertificateIssuer);
+        self.outlets.issuance.show(issuers.map(|(key, record)| (key, record.generation)), &mut statuses);
         let mut told = Vec::with_capacity(statuses.len());
         let mut before = Sorted::new(std::mem::take(&mut self.told));
         for (key, status) in statuses {

@@ -11,6 +11,7 @@ use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
+use crate::acme::exchange::Exchange;
 
 /// The cluster as it is.
 #[derive(Default)]
@@ -95,6 +96,14 @@ impl Simulation {
             gateways,
             view: watch::channel(Arc::new(View::default())).0,
             authority: watch::channel(None).0,
+            issuance: Issuance::new(
+                Exchange::new(
+                    watch::channel(None).0,
+                    watch::channel(Arc::default()).1,
+                    watch::channel(Arc::default()).0,
+                ),
+                Arc::default(),
+            ),
             metrics: Metrics::new().unwrap(),
         };
         let settings = Settings {
