@@ -105,6 +105,7 @@ impl Pebble {
             .args(["-config", &self.folder.path().join("pebble.json").display().to_string()])
             .args(["-dnsserver", &self.dns.to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_ALTERNATE_ROOTS", "1")
             .env("PEBBLE_WFE_NONCEREJECT", std::fs::read_to_string(self.folder.path().join("nonces"))?)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -140,6 +141,14 @@ impl Pebble {
     /// Its root, PEM.
     fn root(&self) -> anyhow::Result<String> {
         self.fetch(self.management, "/roots/0")
+    }
+
+    /// The other root that it offers a chain to, PEM.
+    ///
+    /// # Errors
+    /// Fails if it does not answer.
+    pub fn other_root(&self) -> anyhow::Result<String> {
+        self.fetch(self.management, "/roots/1")
     }
 
     /// CertificateIssuer `pebble` with the ConfigMap of its server's authority; `more` is further YAML of `acme`.

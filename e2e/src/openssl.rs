@@ -111,3 +111,23 @@ pub fn connect(address: SocketAddr, name: Option<&str>, line: &str) -> anyhow::R
         Err(_) => bail!("s_client said nothing to the end; complaints:\n{complaints}"),
     }
 }
+
+/// What `openssl` says of its input.
+///
+/// # Errors
+/// Fails if it cannot be started, or refuses.
+pub fn run(arguments: &[&str], input: &[u8]) -> anyhow::Result<String> {
+    let child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.context("openssl is not installed")?;
+    child.stdin.take().context("standard input")?.write_all(input)?;
+    let done = child.wait_with_output()?;
+    if !done.status.success() {
+        bail!("openssl {}: {}", arguments.join(" "), String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}

@@ -11,6 +11,7 @@ use igw_e2e::acme::{EXTERNAL_KEY, Pebble, Setup, TSIG_SECRET, Zone, certificate,
 use igw_e2e::acme_double::Double;
 use igw_e2e::client::{eventually, get};
 use igw_e2e::objects::{backend, beside, to_backend};
+use igw_e2e::openssl::run as openssl;
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, binary, free};
 use igw_e2e::tls::{Client, secret as secret_object, self_signed};
@@ -150,6 +151,31 @@ fn a_name_is_certified_by_a_handshake() -> anyhow::Result<()> {
     client.alpn = vec!["acme-tls/1".to_owned()];
     let refused = client.connect(scene.https, "b.test").err().map(|error| format!("{error:#}"));
     assert!(refused.as_ref().is_some_and(|error| error.contains("NoApplicationProtocol")), "{refused:?}");
+    Ok(())
+}
+
+#[test]
+fn another_chain_and_another_key_can_be_had() -> anyhow::Result<()> {
+    let mut scene = Scene::prepare(Ok)?;
+    let root = scene.pebble.other_root()?;
+    let subject = openssl(&["x509", "-noout", "-subject"], root.as_bytes())?;
+    let name = subject.rsplit(['=']).next().unwrap_or_default().trim();
+    assert!(name.starts_with("Pebble Root CA"), "{subject}");
+    let names = ["e.test"];
+    let objects = scene.objects(&names)
+        + &scene.pebble.issuer(&format!("    preferredChain: \"{name}\"\n"))
+        + &certificate("e-test", &names)
+        + "  key: {algorithm: RSA-4096}\n";
+    scene.up.write("all.yaml", &objects)?;
+    scene.up.start(&[])?;
+    // Who knows the other root alone is content, and the chain that comes first leads elsewhere.
+    let client = Client::trusting(&[&root])?;
+    let shown = || leaf(&mut client.connect(scene.https, "e.test")?);
+    eventually("the other chain is served", PATIENCE, || shown().is_ok())
+        .with_context(|| format!("{}\n{}", scene.up.printed(), scene.pebble.printed()))?;
+    assert!(scene.issued("e.test").is_err());
+    let text = openssl(&["x509", "-inform", "der", "-noout", "-text"], &shown()?)?;
+    assert!(text.contains("(4096 bit)"), "{text}");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use igw_e2e::acme::{Pebble, Setup, certificate};
 use igw_e2e::client::eventually;
 use igw_e2e::dns::NameServer;
 use igw_e2e::load::Load;
+use igw_e2e::openssl::run as openssl;
 use igw_e2e::stage::{Stage, route};
 use igw_e2e::tls::Client;
 use igw_emulator::Delays;
@@ -172,8 +173,10 @@ fn certificates_of_a_cluster_renew_themselves() -> anyhow::Result<()> {
         page.contains("reason: Issued") && page.contains("serialNumber")
     })
     .with_context(|| scene.page(&["get", "certificate/a-test", "-n", "shop", "-o", "yaml"]))?;
-    let listed = scene.page(&["cert", "list"]);
-    ensure!(listed.lines().filter(|line| line.contains("True")).count() == 3, "{listed}");
+    eventually("all are listed as ready", PATIENCE, || {
+        scene.page(&["cert", "list"]).lines().filter(|line| line.contains("True")).count() == 3
+    })
+    .with_context(|| scene.page(&["cert", "list"]))?;
 
     // New ones are asked for; the operator dies meanwhile, another one on another node goes on.
     let load = Load::start(scene.http[2], "web.test", 100, 2, Duration::from_secs(300));
@@ -197,6 +200,36 @@ fn certificates_of_a_cluster_renew_themselves() -> anyhow::Result<()> {
         scene.keys("shop/sec/a-test").is_ok_and(|keys| !keys.iter().any(|key| key == "igw.renew"))
     })?;
     ensure!(!scene.stage.logs().contains("PRIVATE KEY"), "a private key is in a log");
+    Ok(())
+}
+
+#[test]
+fn a_certificate_that_signs_itself_can_be_put_into_a_cluster() -> anyhow::Result<()> {
+    let (stage, http) = Stage::serving(Delays::none())?;
+    let make = ["cert", "self-signed", "shop/own", "--hostname", "own.test", "--algorithm", "RSA-2048"];
+    let made = stage.igw("n1", &make)?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let listener = "apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  gatewayClassName: igw-per-node
+  listeners:
+    - {name: web, port: 8088, protocol: HTTP}
+    - {name: tls, port: 8443, protocol: HTTPS, tls: {certificateRefs: [{name: own}]}}
+---
+";
+    stage.apply("n1", "shop", &(listener.to_owned() + &route("own", "public", "own.test", "web", 9001)))?;
+    let anybody = Client::trusting(&[])?;
+    let secure = SocketAddr::new(http[2].ip(), 8443);
+    eventually("it is served", PATIENCE, || leaf(&anybody, secure, "own.test").is_ok())
+        .with_context(|| stage.logs())?;
+    let text = openssl(&["x509", "-inform", "der", "-noout", "-text"], &leaf(&anybody, secure, "own.test")?)?;
+    ensure!(text.contains("DNS:own.test") && text.contains("(2048 bit)"), "{text}");
+    // What holds keys already is somebody's.
+    let again = stage.igw("n1", &make)?;
+    ensure!(!again.status.success());
+    ensure!(String::from_utf8_lossy(&again.stderr).contains("holds keys already"), "{again:?}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use igw_crds::objects::{Kind, ObjectKey, Spec};
 
 use crate::classes::{ClassOf, classes};
 use crate::input::ObjectSet;
-use crate::permissions::Hostnames;
+use crate::permissions::{Hostnames, default_config};
 
 /// Names that one Secret is to certify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +46,30 @@ pub struct Wishes {
     pub beaten: Vec<((String, String), Wish)>,
 }
 
-/// What objects want certified.
+/// What objects want certified; of one namespace not more than `quota`, the older ones first.
 #[must_use]
-pub fn wishes(objects: &ObjectSet) -> Wishes {
+pub fn wishes(objects: &ObjectSet, quota: Option<u32>) -> Wishes {
     let mut found = Wishes::default();
+    let mut granted: BTreeMap<String, u32> = BTreeMap::new();
+    let mut within_quota = |mut wish: Wish| {
+        if let Some(quota) = quota.filter(|_| wish.refused.is_none()) {
+            let n_granted = granted.entry(wish.owner.namespace.to_string()).or_default();
+            *n_granted += 1;
+            if *n_granted > quota {
+                let message = format!(
+                    "namespace {} has {quota} certificates already; raise quotas.certificates of GatewayConfig system/default",
+                    wish.owner.namespace
+                );
+                wish.refused = Some(("QuotaExceeded", message));
+            }
+        }
+        wish
+    };
     for (key, stored) in objects.by_age(Kind::Certificate) {
         if let Spec::Certificate(spec) = stored.spec() {
             found.add(
                 (key.namespace.to_string(), spec.secret_name.as_str().to_owned()),
-                of_certificate(objects, key, stored.generation, spec),
+                within_quota(of_certificate(objects, key, stored.generation, spec)),
             );
         }
     }
@@ -76,10 +91,16 @@ pub fn wishes(objects: &ObjectSet) -> Wishes {
                 algorithm: KeyAlgorithm::default(),
                 refused: None,
             };
-            found.add((key.namespace.to_string(), name), checked(objects, wish));
+            found.add((key.namespace.to_string(), name), within_quota(checked(objects, wish)));
         }
     }
     found
+}
+
+/// The largest number of certificates of a namespace in a cluster.
+#[must_use]
+pub fn quota(objects: &ObjectSet) -> Option<u32> {
+    default_config(objects)?.quotas.as_ref()?.certificates
 }
 
 /// TLS of a listener, with the Secret that a gateway's issuer fills where the listener names none.

@@ -4,7 +4,7 @@
 //! nonce that is refused costs another try, a bounded number of times; nothing of a key is in any error.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LINK, LOCATION, RETRY_AFTER};
@@ -23,7 +23,7 @@ use super::trust;
 pub struct Authority {
     http: reqwest::Client,
     url: String,
-    directory: AsyncMutex<Option<Arc<Directory>>>,
+    directory: AsyncMutex<Option<(Instant, Arc<Directory>)>>,
     nonces: Mutex<Vec<String>>,
     /// No request before this moment.
     gate: Mutex<Option<Timestamp>>,
@@ -100,18 +100,20 @@ impl Authority {
         *gate = (*gate).max(Some(until));
     }
 
-    /// The directory, read once.
+    /// The directory, read again after [`DIRECTORY_LIFE`].
     ///
     /// # Errors
     /// [`Trouble`] by what has to be done.
     pub async fn directory(&self) -> Result<Arc<Directory>, Trouble> {
         let mut known = self.directory.lock().await;
-        if let Some(directory) = &*known {
+        if let Some((read_at, directory)) = &*known
+            && read_at.elapsed() < DIRECTORY_LIFE
+        {
             return Ok(Arc::clone(directory));
         }
         let answer = self.send(Method::GET, &self.url, None).await?.good(Timestamp::now())?;
         let directory: Arc<Directory> = Arc::new(parse(&answer.body, "directory")?);
-        *known = Some(Arc::clone(&directory));
+        *known = Some((Instant::now(), Arc::clone(&directory)));
         Ok(directory)
     }
 
@@ -417,6 +419,8 @@ fn words(error: &reqwest::Error) -> String {
     text
 }
 
+/// What an authority offers is asked again after this time.
+const DIRECTORY_LIFE: Duration = Duration::from_secs(3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer.

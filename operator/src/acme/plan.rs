@@ -21,6 +21,8 @@ pub struct Situation<'a> {
     pub wanted: Wanted<'a>,
     /// What is remembered.
     pub record: &'a Record,
+    /// When orders were placed for the namespace that nobody asked for, oldest first.
+    pub ordered: &'a [Timestamp],
     /// What the Secret holds.
     pub held: Option<&'a Held>,
     /// What is remembered of the authority; nothing where certificates sign themselves.
@@ -133,7 +135,7 @@ pub fn next(situation: &Situation<'_>) -> Next {
     if wanted.directory.is_none() {
         return if at <= now { Next::Do(Step::SignSelf) } else { Next::Wait(Some(at)) };
     }
-    let at = match (due <= now, budget(record, now)) {
+    let at = match (due <= now, budget(record, situation.ordered, now)) {
         (true, Some(free_at)) if !record.is_asked => at.max(free_at),
         _ => at,
     };
@@ -209,13 +211,17 @@ fn due(wanted: Wanted<'_>, record: &Record, held: Option<&Held>) -> Timestamp {
 }
 
 /// When the budget has room again; nothing if it has.
-fn budget(record: &Record, now: Timestamp) -> Option<Timestamp> {
+fn budget(record: &Record, ordered: &[Timestamp], now: Timestamp) -> Option<Timestamp> {
     let full = |moments: &[Timestamp], span: SignedDuration, limit: usize| {
         let recent: Vec<Timestamp> = moments.iter().copied().filter(|at| *at > earlier(now, span)).collect();
         let oldest = recent.len().checked_sub(limit).and_then(|index| recent.get(index));
         oldest.map(|oldest| later(*oldest, span))
     };
-    full(&record.issued, WEEK, ISSUED_PER_WEEK).max(full(&record.failed, HOUR, FAILED_PER_HOUR))
+    full(&record.issued, WEEK, ISSUED_PER_WEEK).max(full(&record.failed, HOUR, FAILED_PER_HOUR)).max(full(
+        ordered,
+        ORDERS_SPAN,
+        ORDERS_PER_NAMESPACE,
+    ))
 }
 
 fn pausing(situation: &Situation<'_>) -> Option<Next> {
@@ -302,7 +308,11 @@ pub const PROXY_PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 pub const ISSUED_PER_WEEK: usize = 4;
 /// Orders for one Secret that may fail within an hour before igw pauses; Let's Encrypt lets five of a name fail.
 pub const FAILED_PER_HOUR: usize = 4;
-/// Time that budgets look back.
+/// Orders for one namespace within [`ORDERS_SPAN`] that igw places of its own accord; Let's Encrypt takes 300 of an account.
+pub const ORDERS_PER_NAMESPACE: usize = 200;
+/// Time that the budget of orders looks back.
+pub const ORDERS_SPAN: SignedDuration = SignedDuration::from_hours(3);
+/// Time that the budget of certificates looks back.
 pub const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Time that the budget of failures looks back.
 pub const HOUR: SignedDuration = SignedDuration::from_hours(1);

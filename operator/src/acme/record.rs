@@ -15,6 +15,8 @@ pub struct Book {
     pub accounts: BTreeMap<String, String>,
     /// By `namespace/name` of the Secret.
     pub certificates: BTreeMap<String, Record>,
+    /// When orders were placed that nobody asked for, by namespace, those of the last hours.
+    pub ordered: BTreeMap<String, Vec<Timestamp>>,
 }
 
 /// What is remembered of an authority.

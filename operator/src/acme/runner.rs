@@ -21,7 +21,7 @@ use super::issuers::{ACCOUNT_KEY, Acme, Authorities, Issuer};
 use super::job::{Done, Job};
 use super::jose::AccountKey;
 use super::made::{BOOTSTRAP_DAYS, MARK, Mark, RENEW, Values, challenge_certificate, new_key, self_signed};
-use super::plan::{AccountState, Next, Situation, Step, Wanted, next, renewal_time};
+use super::plan::{AccountState, Next, ORDERS_SPAN, Situation, Step, Wanted, earlier, next, renewal_time};
 use super::record::{AuthorityRecord, Book, Method, account_name};
 use super::settle::{Ending, Terms, settle};
 use super::shelf::{Shelf, Stored};
@@ -303,6 +303,7 @@ impl<S: Shelf> Runner<S> {
             inputs.answered.contains(id).then(|| pending.token.clone())
         });
         let answered: BTreeSet<String> = answered.collect();
+        let ordered = self.book.ordered.get(&place.0).map_or(&[][..], Vec::as_slice);
         let authority = acme
             .as_ref()
             .map(|acme| self.book.authorities.get(&acme.spec.directory).cloned().unwrap_or_default());
@@ -311,6 +312,7 @@ impl<S: Shelf> Runner<S> {
             started: self.started,
             wanted: wanted(wish, &issuer_name, acme.as_deref()),
             record,
+            ordered,
             held: held.as_ref(),
             authority: authority.as_ref(),
             account,
@@ -406,6 +408,7 @@ impl<S: Shelf> Runner<S> {
             false => self.book.authorities.entry(directory.clone()).or_default(),
         };
         let record = self.book.certificates.entry(secret.clone()).or_default();
+        let is_asked = record.is_asked;
         match settle(record, authority, &done.step, done.result, &terms) {
             Some(Ending::Issued) => {
                 self.lines.metrics.ordered("issued");
@@ -418,6 +421,11 @@ impl<S: Shelf> Runner<S> {
             }
             Some(Ending::Placed) => {
                 self.lines.metrics.ordered("placed");
+                if !is_asked {
+                    let ordered = self.book.ordered.entry(done.place.0.clone()).or_default();
+                    ordered.retain(|at| *at > earlier(terms.now, ORDERS_SPAN));
+                    ordered.push(terms.now);
+                }
                 info!(secret, names = wish.hostnames.join(","), "certificate ordered");
             }
             None => {}

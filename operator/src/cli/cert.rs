@@ -16,6 +16,7 @@ use super::target::TargetArgs;
 use super::{Exit, Failure};
 use crate::acme::made::{MARK, Mark, Values, self_signed};
 use crate::acme::standing::Shown;
+use crate::cluster::change::save_secret;
 use crate::objects::listing::Listing;
 use crate::output::rows::{items, text};
 use crate::output::table::Table;
@@ -250,8 +251,7 @@ fn write_to_cluster(
                 let message = format!("{path} holds keys already; choose another name, or remove it first");
                 return Err(Failure::new(Exit::Failed, message));
             }
-            Ok(_) => {}
-            Err(Error::UnknownObject { .. }) => client.create(&path, "[DEFAULT]\n".into()).await?,
+            Ok(_) | Err(Error::UnknownObject { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         let mut changes = Vec::new();
@@ -260,7 +260,8 @@ fn write_to_cluster(
             let name = KeyName::parse(name).map_err(|error| invalid(error.to_string()))?;
             changes.push(KeyChange::Set { name, value: value.into() });
         }
-        client.change_keys(&path, &changes).await?;
+        let saved = save_secret(&client, &path, &changes).await;
+        saved.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         complain(&format!("igw: {path} holds the certificate\n"));
         Ok(Exit::Done)
     })

@@ -19,6 +19,7 @@ use super::connection::ConnectionArgs;
 use super::{Exit, Failure};
 use crate::acme::made::{MARK, RENEW};
 use crate::acme::standing::Shown;
+use crate::cluster::change::{READ_BACK, read, write};
 use crate::cluster::layout::{STATUS, is_input};
 use crate::cluster::reader::ClusterRead;
 use crate::doors::http::{ask, fetch};
@@ -252,26 +253,24 @@ impl TargetArgs {
 async fn ask_for_new(client: &Client, namespace: &str, secret: &str) -> Result<(), Failure> {
     let invalid = |error: String| Failure::new(Exit::Usage, error);
     let path = ObjectPath::new(namespace, Kind::Sec, secret).map_err(|error| invalid(error.to_string()))?;
-    if !client.keys(&path).await?.iter().any(|item| item.name == MARK) {
+    let before = read(client, &path).await?;
+    let Some(mark) = before.get(MARK) else {
         let message = format!("{path} was not made by igw, which renews only its own");
         return Err(Failure::new(Exit::Failed, message));
-    }
-    let name = KeyName::parse(RENEW)?;
+    };
     let value = Bytes::from(Timestamp::now().to_string());
-    for _ in 0..WRITE_TRIES {
-        client.change_keys(&path, &[KeyChange::Set { name: name.clone(), value: value.clone() }]).await?;
-        sleep(PUBLICATION).await;
-        match client.key(&path, &name).await {
-            Ok(found) if found == value => return Ok(()),
-            // The operator took it already, or another writer's version won.
-            Ok(_) | Err(Error::UnknownKey { .. }) => {}
-            Err(error) => return Err(error.into()),
+    let change = KeyChange::Set { name: KeyName::parse(RENEW)?, value: value.clone() };
+    for _ in 0..WISH_TRIES {
+        write(client, &path, std::slice::from_ref(&change)).await?;
+        sleep(READ_BACK).await;
+        let now = read(client, &path).await?;
+        // A new certificate may have taken it away already.
+        if now.get(RENEW) == Some(&value) || now.get(MARK) != Some(mark) {
+            return Ok(());
         }
     }
-    Err(Failure::new(
-        Exit::Failed,
-        format!("{path} does not keep the wish: somebody else writes there; try again"),
-    ))
+    let message = format!("{path} does not keep the wish: other writers are at work; try again");
+    Err(Failure::new(Exit::Failed, message))
 }
 
 fn nothing_there(state: &Path, error: &std::io::Error) -> Failure {
@@ -287,9 +286,8 @@ fn unreadable(state: &Path, error: &str) -> Failure {
     Failure::new(Exit::Unreachable, format!("what {} holds cannot be read: {error}", state.display()))
 }
 
-/// Time until a daemon knows what was written.
-const PUBLICATION: Duration = Duration::from_millis(400);
-const WRITE_TRIES: u32 = 3;
+/// Writes of a wish until others must be in the way.
+const WISH_TRIES: u32 = 3;
 /// Between two looks at what an igw up serves.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest time between two readings of a cluster.

@@ -144,6 +144,61 @@ pub async fn save(
     }
 }
 
+/// Makes changes in one write, and the object first where there is none.
+///
+/// # Errors
+/// The client's.
+pub async fn write(client: &Client, path: &ObjectPath, changes: &[KeyChange]) -> Result<(), Error> {
+    // What the daemon says of an object that it does not know, or not yet.
+    let is_unknown = |outcome: &Result<(), Error>| {
+        matches!(outcome, Err(Error::UnknownObject { .. } | Error::NotConfirmed { .. }))
+    };
+    let mut outcome = client.change_keys(path, changes).await;
+    if is_unknown(&outcome) {
+        match client.create(path, Bytes::new()).await {
+            Ok(()) | Err(Error::ObjectExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let begun = Instant::now();
+        while is_unknown(&outcome) && begun.elapsed() < PUBLICATION {
+            sleep(READ_BACK).await;
+            outcome = client.change_keys(path, changes).await;
+        }
+    }
+    outcome
+}
+
+/// Makes changes of a `sec` and reads them back. Its files hold no value that could be compared on other nodes.
+///
+/// # Errors
+/// As [`save`].
+pub async fn save_secret(
+    client: &Client,
+    path: &ObjectPath,
+    changes: &[KeyChange],
+) -> Result<(), ChangeError> {
+    for _ in 0..SECRET_TRIES {
+        write(client, path, changes).await?;
+        sleep(READ_BACK).await;
+        let found = read(client, path).await?;
+        let is_there = changes.iter().all(|change| match change {
+            KeyChange::Set { name, value } => found.get(name.as_str()) == Some(value),
+            KeyChange::Remove { name } => !found.contains_key(name.as_str()),
+            KeyChange::Add { .. } | KeyChange::Rename { .. } => true,
+        });
+        if is_there {
+            return Ok(());
+        }
+    }
+    let keys: Vec<&str> = changes.iter().map(KeyChange::name).map(KeyName::as_str).collect();
+    Err(ChangeError::Lost {
+        path: path.clone(),
+        node: "that answers".to_owned(),
+        tries: SECRET_TRIES,
+        keys: keys.join(", "),
+    })
+}
+
 /// Sees to it that the object exists on every live node of its scope.
 async fn exist(client: &Client, path: &ObjectPath) -> Result<(), ChangeError> {
     let begun = Instant::now();
@@ -248,6 +303,9 @@ fn stored_form(value: &[u8]) -> String {
 
 /// Longest wait for a new object.
 const PUBLICATION: Duration = Duration::from_secs(10);
+/// Time until a daemon knows what was written.
+pub const READ_BACK: Duration = Duration::from_millis(400);
+const SECRET_TRIES: u32 = 3;
 /// Longest wait for a write to reach every node.
 const ARRIVAL: Duration = Duration::from_secs(5);
 /// How long what was written must stay: longer than any writer that began before needs to show.

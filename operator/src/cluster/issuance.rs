@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use igw_compile::issued::wishes;
+use igw_compile::issued::{quota, wishes};
 use igw_compile::{ObjectSet, Status};
 use igw_crds::objects::ObjectKey;
 use igw_crds::snapshot::{Challenge, Snapshot};
@@ -31,7 +31,7 @@ impl Issuance {
 
     /// Tells what is wanted.
     pub fn want(&mut self, objects: &ObjectSet) {
-        self.exchange.want(wishes(objects), false);
+        self.exchange.want(wishes(objects, quota(objects)), false);
     }
 
     /// Takes the version of an object that an event tells.

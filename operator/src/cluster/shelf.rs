@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use igw_opensvc::{Client, Error, KeyChange, KeyName, Kind, ObjectPath};
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::change::{save_secret, write};
 use super::layout::{self, ACME, SYSTEM};
 use super::owned::WRITE_SPACING;
 use crate::acme::made::{MARK, NEXT_KEY, RENEW, Values};
@@ -144,29 +145,6 @@ impl Store {
         }
     }
 
-    /// Makes changes in one write, and the object where there is none.
-    async fn write(&self, path: &ObjectPath, changes: &[KeyChange]) -> Result<(), Error> {
-        self.wait_turn(path).await;
-        let mut outcome = self.client.change_keys(path, changes).await;
-        if is_not_there(&outcome) {
-            match self.client.create(path, Bytes::new()).await {
-                Ok(()) | Err(Error::ObjectExists { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            for _ in 0..CREATION_TRIES {
-                // The daemon knows it some 0.2 s later; a write before that is lost.
-                sleep(PUBLICATION).await;
-                outcome = self.client.change_keys(path, changes).await;
-                if !is_not_there(&outcome) {
-                    break;
-                }
-            }
-        }
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.insert(path.clone(), Instant::now());
-        outcome
-    }
-
     /// Faster writers hide an object from every reader.
     async fn wait_turn(&self, path: &ObjectPath) {
         let before = self.written.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied();
@@ -175,20 +153,8 @@ impl Store {
         }
     }
 
-    /// Whether an object holds what was written.
-    async fn is_stored(&self, path: &ObjectPath, changes: &[KeyChange]) -> Result<bool, Error> {
-        sleep(PUBLICATION).await;
-        let found = match self.client.read_keys(path, is_of_use).await {
-            Ok(found) => found,
-            Err(Error::UnknownObject { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        let value = |of: &KeyName| found.iter().find(|(name, _)| name == of).map(|(_, value)| value);
-        Ok(changes.iter().all(|change| match change {
-            KeyChange::Set { name, value: wanted } => value(name) == Some(wanted),
-            KeyChange::Remove { name } => value(name).is_none(),
-            KeyChange::Add { .. } | KeyChange::Rename { .. } => true,
-        }))
+    fn note_write(&self, path: &ObjectPath) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), Instant::now());
     }
 }
 
@@ -215,21 +181,16 @@ impl Shelf for Store {
         // What people keep beside it stays.
         let gone = PASSING.iter().filter(|name| !values.0.contains_key(**name));
         changes.extend(gone.map(|name| KeyChange::Remove { name: KeyName::unchecked(name) }));
-        let failed = |error: Error| format!("{path} cannot be written: {error}");
-        for _ in 0..WRITE_TRIES {
-            // Somebody may have put another one there since it was read.
-            if self.names(&path).await?.is_some_and(|names| !names.is_empty() && !is_ours(&names)) {
-                return Err(format!("{path} is not igw's; remove it, or choose another secretName"));
-            }
-            self.write(&path, &changes).await.map_err(failed)?;
-            if self.is_stored(&path, &changes).await.map_err(failed)? {
-                self.seen.hold(&path, None, Some(Stored { values: values.clone(), is_ours: true }));
-                return Ok(());
-            }
+        // Somebody may have put another one there since it was read.
+        if self.names(&path).await?.is_some_and(|names| !names.is_empty() && !is_ours(&names)) {
+            return Err(format!("{path} is not igw's; remove it, or choose another secretName"));
         }
-        Err(format!(
-            "{path} was written {WRITE_TRIES} times and does not hold it: somebody else writes there"
-        ))
+        self.wait_turn(&path).await;
+        let saved = save_secret(&self.client, &path, &changes).await;
+        self.note_write(&path);
+        saved.map_err(|error| error.to_string())?;
+        self.seen.hold(&path, None, Some(Stored { values: values.clone(), is_ours: true }));
+        Ok(())
     }
 
     async fn book(&self) -> Result<Book, String> {
@@ -245,6 +206,8 @@ impl Shelf for Store {
                 book.authorities = parsed(key, value).unwrap_or_default();
             } else if key == ACCOUNTS {
                 book.accounts = parsed(key, value).unwrap_or_default();
+            } else if key == ORDERED {
+                book.ordered = parsed(key, value).unwrap_or_default();
             } else if let Some(secret) = secret_of(key)
                 && let Some(record) = parsed(key, value)
             {
@@ -260,6 +223,7 @@ impl Shelf for Store {
         let mut wanted = BTreeMap::new();
         wanted.insert(AUTHORITIES.to_owned(), encoded(&book.authorities));
         wanted.insert(ACCOUNTS.to_owned(), encoded(&book.accounts));
+        wanted.insert(ORDERED.to_owned(), encoded(&book.ordered));
         for (secret, record) in &book.certificates {
             wanted.insert(format!("{CERTIFICATES}/{secret}.json"), encoded(record));
         }
@@ -275,15 +239,13 @@ impl Shelf for Store {
         if changes.is_empty() {
             return Ok(());
         }
-        self.write(&path, &changes).await.map_err(|error| format!("{path} cannot be written: {error}"))?;
+        self.wait_turn(&path).await;
+        let written = write(&self.client, &path, &changes).await;
+        self.note_write(&path);
+        written.map_err(|error| format!("{path} cannot be written: {error}"))?;
         *self.book.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
         Ok(())
     }
-}
-
-/// What the daemon says of an object that it does not know, or not yet.
-fn is_not_there(outcome: &Result<(), Error>) -> bool {
-    matches!(outcome, Err(Error::UnknownObject { .. } | Error::NotConfirmed { .. }))
 }
 
 fn path(kind: Kind, place: &Place) -> Result<ObjectPath, String> {
@@ -326,11 +288,6 @@ const PASSING: [&str; 2] = [NEXT_KEY, RENEW];
 const OWN: [&str; 4] = [MARK, "certificate", "fullpem", "serial_number"];
 const AUTHORITIES: &str = "authorities.json";
 const ACCOUNTS: &str = "accounts.json";
+const ORDERED: &str = "ordered.json";
 /// Folder of the records of certificates, one key for each Secret.
 const CERTIFICATES: &str = "certificates";
-/// Time until a daemon knows what was written.
-const PUBLICATION: Duration = Duration::from_millis(400);
-/// Writes to an object that was just made, until the daemon knows it.
-const CREATION_TRIES: u32 = 10;
-/// Writes of the same content before it is said that others are in the way.
-const WRITE_TRIES: u32 = 3;

@@ -34,7 +34,7 @@ impl Issuance {
     /// Tells what is wanted, and fills Secrets that are not there yet. What igw keeps for Secrets that nobody wrote.
     pub fn want(&mut self, objects: &ObjectSet) -> BTreeMap<Place, Values> {
         let is_changed = self.shelf.observe(objects);
-        let wishes = wishes(objects);
+        let wishes = wishes(objects, None);
         let mut issued = BTreeMap::new();
         for (place, wish) in &wishes.by_secret {
             if wish.refused.is_none() && !self.shelf.has(place) {

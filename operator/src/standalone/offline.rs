@@ -50,7 +50,7 @@ impl Offline {
         let mut vault = Vault::default();
         // Where certificates are to be issued, others fill the time.
         let is_there = |(namespace, name): &Place| set.find(Kind::Secret, namespace, name).is_some();
-        let missing = wishes(&set).by_secret.into_iter();
+        let missing = wishes(&set, None).by_secret.into_iter();
         let missing = missing.filter(|(place, wish)| wish.refused.is_none() && !is_there(place));
         let issued = missing.filter_map(|(place, wish)| Some((place, bootstrap(&wish).ok()?))).collect();
         let material = material(&set, &issued, &mut vault, Timestamp::now());

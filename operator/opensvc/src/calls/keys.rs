@@ -121,6 +121,17 @@ impl fmt::Display for KeyName {
 // === impl KeyChange ===
 
 impl KeyChange {
+    /// The key.
+    #[must_use]
+    pub fn name(&self) -> &KeyName {
+        match self {
+            Self::Set { name, .. }
+            | Self::Add { name, .. }
+            | Self::Remove { name }
+            | Self::Rename { name, .. } => name,
+        }
+    }
+
     fn raw(&self) -> RawChange<'_> {
         let raw = |action, name, bytes, to| RawChange { action, name, bytes, to };
         match self {

@@ -12,6 +12,7 @@ const DAY: i64 = 24 * 3600;
 
 struct Case {
     record: Record,
+    ordered: Vec<Timestamp>,
     held: Option<Held>,
     authority: AuthorityRecord,
     account: AccountState,
@@ -24,6 +25,7 @@ impl Default for Case {
     fn default() -> Self {
         Self {
             record: Record::default(),
+            ordered: Vec::new(),
             held: None,
             authority: AuthorityRecord::default(),
             account: AccountState::Known,
@@ -52,6 +54,7 @@ fn check(what: &str, case: Case, want: Next) {
             asks_authority: !case.is_self_signed && case.renew_before == 0,
         },
         record: &case.record,
+        ordered: &case.ordered,
         held: case.held.as_ref(),
         authority: (!case.is_self_signed).then_some(&case.authority),
         account: case.account,
@@ -241,4 +244,18 @@ fn pauses_grow_to_their_bounds() {
     let window = within(at(0), at(100), "01");
     assert!(window >= at(0) && window <= at(100));
     assert_eq!(within(at(50), at(10), "01"), at(50));
+}
+
+#[test]
+fn a_namespace_has_a_budget_of_orders() {
+    let ordered = |n: i64| (0..n).map(|index| at(NOW - 3_000 + index)).collect::<Vec<Timestamp>>();
+    let full = i64::try_from(ORDERS_PER_NAMESPACE).unwrap();
+    check("below it", Case { ordered: ordered(full - 1), ..Case::default() }, Next::Do(Step::Order));
+    let free_at = at(NOW - 3_000 + 3 * 3_600);
+    check("at it", Case { ordered: ordered(full), ..Case::default() }, Next::Wait(Some(free_at)));
+    let asked = Record { is_asked: true, ..Record::default() };
+    let case = Case { ordered: ordered(full), record: asked, ..Case::default() };
+    check("who asks is not held up", case, Next::Do(Step::Order));
+    let old = ordered(full).iter().map(|moment| earlier(*moment, ORDERS_SPAN)).collect();
+    check("old ones do not count", Case { ordered: old, ..Case::default() }, Next::Do(Step::Order));
 }
