@@ -1,4 +1,5 @@
-//! An authority that has what pebble 2.4 lacks: renewal information (RFC 9773), profiles, and a pause it insists on.
+//! An authority that has what pebble 2.4 lacks: renewal information (RFC 9773), profiles, a pause it insists on, and
+//! answers that get lost: to the first challenge and to the first signing request.
 //!
 //! It believes nothing: signatures, nonces and URLs are verified, names are proven over HTTP, and every request that
 //! comes before its time is remembered as an offence.
@@ -293,6 +294,9 @@ impl Shared {
                 let token = format!("token-{}", number()?);
                 let thumbprint = state.account.as_ref().map(|account| account.1.clone()).unwrap_or_default();
                 let hostname = state.hostname.clone();
+                if state.is_proven {
+                    return Ok(Reply::problem(400, "malformed", "the challenge is valid already"));
+                }
                 drop(state);
                 let answer = get(self.http, &hostname, &format!("/.well-known/acme-challenge/{token}"))?;
                 let body = String::from_utf8_lossy(&answer.body).into_owned();
@@ -302,16 +306,33 @@ impl Shared {
                     answer.status
                 );
                 self.state().is_proven = true;
+                if number()? == 1 {
+                    return Ok(Reply::problem(
+                        500,
+                        "serverInternal",
+                        "the name is proven, and nobody hears of it",
+                    ));
+                }
                 Ok(Reply::new(200, &json!({"status": "processing"})))
             }
             ("finalize", Some(payload)) => {
                 ensure!(state.is_proven, "the name is not proven");
                 let request = B64.decode(payload["csr"].as_str().context("no request")?)?;
                 let number = number()?;
+                if state.chains.contains_key(&number) {
+                    return Ok(Reply::problem(403, "orderNotReady", "the order is valid already"));
+                }
                 let chain = self.sign(request, number, &state.hostname)?;
                 let name = renewal_name(&chain)?;
                 state.seen.issued.push(name);
                 state.chains.insert(number, chain);
+                if number == 1 {
+                    return Ok(Reply::problem(
+                        500,
+                        "serverInternal",
+                        "the certificate is made, and nobody hears of it",
+                    ));
+                }
                 Ok(Reply::new(200, &self.order(&state, number)))
             }
             ("certificate", None) => {

@@ -191,7 +191,8 @@ fn certificates_of_a_cluster_renew_themselves() -> anyhow::Result<()> {
     let second = scene.wait_issued(&first)?;
     ensure!(first.values().all(|old| second.values().all(|new| old != new)));
     let n_orders = scene.n_orders();
-    ensure!((6..=7).contains(&n_orders), "{n_orders} orders for six certificates and one kill");
+    let logs = || scene.stage.logs();
+    ensure!((6..=7).contains(&n_orders), "{n_orders} orders for six certificates and one kill; {}", logs());
     let seen = load.stop();
     ensure!(seen.n_failed == 0, "{seen:?}");
 

@@ -49,6 +49,8 @@ pub struct Done {
     pub place: Place,
     /// The step.
     pub step: Step,
+    /// Directory of the authority; empty where certificates sign themselves.
+    pub directory: String,
     /// What came of it.
     pub result: Result<Gain, Trouble>,
     /// What the Secret holds now, if that is something else.
@@ -65,6 +67,7 @@ impl<S: Shelf> Job<S> {
         let mut done = Done {
             place: self.place.clone(),
             step: self.step.clone(),
+            directory: self.acme.as_ref().map(|acme| acme.spec.directory.clone()).unwrap_or_default(),
             result: Ok(Gain::Nothing),
             stored: None,
             account: None,
@@ -97,10 +100,7 @@ impl<S: Shelf> Job<S> {
                 self.record(self.pending(*index)?, Change::Add).await.map_err(Trouble::Local)?;
                 Ok(Gain::Recorded)
             }
-            Step::Offer(index) => {
-                let url = &self.pending(*index)?.url;
-                Ok(Gain::Offered(self.acme()?.authority.offer(self.account()?, url).await?))
-            }
+            Step::Offer(index) => self.offer(*index).await,
             Step::Finalize => self.finalize(done).await,
             Step::ReadOrder => {
                 let seen = self.acme()?.authority.read_order(self.account()?, &self.under_way()?.url).await?;
@@ -151,6 +151,21 @@ impl<S: Shelf> Job<S> {
         Ok(Gain::Order { url: Some(url), document, again: None })
     }
 
+    async fn offer(&self, index: usize) -> Result<Gain, Trouble> {
+        let url = &self.pending(index)?.url;
+        match self.acme()?.authority.offer(self.account()?, url).await {
+            Ok(again) => Ok(Gain::Offered(again)),
+            // It was offered before, and nobody lived to write that down: the authorization says what came of it.
+            Err(Trouble::Refused(why)) => match self.read(index).await? {
+                Gain::Authorization { document, .. } if document.status == State::Pending => {
+                    Err(Trouble::Refused(why))
+                }
+                seen => Ok(seen),
+            },
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     async fn read(&self, index: usize) -> Result<Gain, Trouble> {
         let proof = self.under_way()?.proofs.get(index);
         let proof = proof.ok_or_else(|| Trouble::Local("the order has no such proof".to_owned()))?;
@@ -176,8 +191,18 @@ impl<S: Shelf> Job<S> {
             }
         };
         let request = signing_request(&key, &self.wish.hostnames).map_err(Trouble::Local)?;
-        let seen =
-            self.acme()?.authority.finalize(self.account()?, &self.under_way()?.finalize, &request).await?;
+        let (authority, order) = (&self.acme()?.authority, self.under_way()?);
+        let seen = match authority.finalize(self.account()?, &order.finalize, &request).await {
+            // It took the request before, and nobody lived to hear of it: the order says how far it is.
+            Err(Trouble::Refused(why)) if why.starts_with("orderNotReady") => {
+                let seen = authority.read_order(self.account()?, &order.url).await?;
+                if !matches!(seen.document.status, State::Processing | State::Valid) {
+                    return Err(Trouble::Refused(why));
+                }
+                seen
+            }
+            seen => seen?,
+        };
         Ok(Gain::Order { url: None, document: seen.document, again: seen.again })
     }
 
@@ -187,12 +212,18 @@ impl<S: Shelf> Job<S> {
             return Err(Trouble::Local("the order has no certificate".to_owned()));
         };
         let stored = self.ours().await?;
+        let mark = Mark { order: Some(self.under_way()?.url.clone()), ..self.mark() };
+        if stored.mark().is_some_and(|stored| stored.order == mark.order) {
+            // It is there already, and nobody lived to write that down.
+            done.stored = Some(stored);
+            return Ok(Gain::Stored);
+        }
         // Without its key the certificate is of no use to anybody.
         let key = stored.0.get(NEXT_KEY).ok_or(Trouble::OrderLost)?;
         let preferred = &acme.spec.preferred_chain;
         let choose = |chain: &str| preferred.is_empty() || is_issued_by(chain, preferred);
         let chain = acme.authority.download(self.account()?, url, choose).await?;
-        let made = values(key, &chain, &self.mark());
+        let made = values(key, &chain, &mark);
         let made = made.map_err(|fault| {
             Trouble::Refused(format!("the authority's certificate cannot be used: {fault}"))
         })?;
@@ -272,7 +303,7 @@ impl<S: Shelf> Job<S> {
 
     fn mark(&self) -> Mark {
         let issuer = format!("{}/{}", self.place.0, self.wish.issuer);
-        Mark { issuer, bootstrap: false, made: Some(Timestamp::now()) }
+        Mark { issuer, made: Some(Timestamp::now()), ..Mark::default() }
     }
 
     fn acme(&self) -> Result<&Acme, Trouble> {

@@ -34,6 +34,8 @@ pub struct Mark {
     pub bootstrap: bool,
     /// When it was made.
     pub made: Option<Timestamp>,
+    /// URL of the order that it came of.
+    pub order: Option<String>,
 }
 
 // === impl Values ===
@@ -53,7 +55,7 @@ impl Values {
     /// What is held, if it is a key pair of ours.
     #[must_use]
     pub fn held(&self) -> Option<Held> {
-        let mark: Mark = serde_json::from_str(self.text(MARK)?).ok()?;
+        let mark = self.mark()?;
         let pair = self.pair()?;
         Some(Held {
             serial: pair.serial,
@@ -63,6 +65,12 @@ impl Values {
             not_before: pair.not_before,
             not_after: pair.not_after,
         })
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn mark(&self) -> Option<Mark> {
+        serde_json::from_str(self.text(MARK)?).ok()
     }
 
     /// The key pair, if there is a good one.
@@ -214,7 +222,7 @@ mod tests {
     fn self_signed_certificates_are_no_authorities_and_are_taken() {
         let now = Timestamp::now();
         for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Rsa2048] {
-            let mark = Mark { issuer: "a/b".to_owned(), bootstrap: true, made: Some(now) };
+            let mark = Mark { issuer: "a/b".to_owned(), bootstrap: true, made: Some(now), order: None };
             let names = ["a.test".to_owned(), "*.b.test".to_owned()];
             let values = self_signed(algorithm, &names, 90, &mark, now).unwrap();
             let held = values.held().unwrap();

@@ -14,7 +14,7 @@ use igw_crds::snapshot::{Certificate, Challenge};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
 use super::issuers::{ACCOUNT_KEY, Acme, Authorities, Issuer};
@@ -79,6 +79,9 @@ pub struct Runner<S> {
     /// Looks in a row after which something that wishes refer to was not read.
     n_unread: u32,
     busy: BTreeSet<Place>,
+    /// Directories where an order is being placed: another one waits until it is written down, so that a kill forgets one
+    /// at most.
+    ordering: BTreeSet<String>,
     jobs: JoinSet<Done>,
     n_stored: u64,
 }
@@ -101,6 +104,7 @@ impl<S: Shelf> Runner<S> {
             handshakes: BTreeMap::new(),
             n_unread: 0,
             busy: BTreeSet::new(),
+            ordering: BTreeSet::new(),
             jobs: JoinSet::new(),
             n_stored: 0,
         }
@@ -140,13 +144,18 @@ impl<S: Shelf> Runner<S> {
                 Some(done) = self.jobs.join_next() => {
                     // What has ended in the meantime is written down with it.
                     let mut ended = Some(done);
+                    let mut ordered = Vec::new();
                     while let Some(done) = ended {
                         if let Ok(done) = done {
+                            if done.step == Step::Order {
+                                ordered.push(done.directory.clone());
+                            }
                             self.take(done, &inputs);
                         }
                         ended = self.jobs.try_join_next();
                     }
                     self.keep().await;
+                    self.ordering.retain(|directory| !ordered.contains(directory));
                 },
                 () = tokio::time::sleep(wait) => is_news = self.n_unread > 0,
             }
@@ -188,16 +197,16 @@ impl<S: Shelf> Runner<S> {
         let mut is_unread = issuers.values().any(Result::is_err);
         self.issuers = issuers;
         let mut stored = BTreeMap::new();
+        let mut fills = JoinSet::new();
         for (place, wish) in wishes.by_secret.iter().filter(|(_, wish)| wish.refused.is_none()) {
             match self.shelf.secret(place).await {
                 Ok(Some(found)) => drop(stored.insert(place.clone(), found)),
-                Ok(None) => match self.fill(place, wish).await {
-                    Ok(made) => drop(stored.insert(place.clone(), Stored { values: made, is_ours: true })),
-                    Err(error) => {
-                        warn!(secret = name(place), error, "certificate for the meantime cannot be kept");
-                        is_unread = true;
+                Ok(None) => {
+                    if fills.len() >= MAX_JOBS {
+                        is_unread |= !self.filled(fills.join_next().await, &mut stored);
                     }
-                },
+                    fills.spawn(fill(Arc::clone(&self.shelf), place.clone(), wish.clone()));
+                }
                 Err(error) => {
                     warn!(secret = name(place), error, "Secret cannot be read");
                     is_unread = true;
@@ -206,6 +215,9 @@ impl<S: Shelf> Runner<S> {
                     }
                 }
             }
+        }
+        while !fills.is_empty() {
+            is_unread |= !self.filled(fills.join_next().await, &mut stored);
         }
         self.stored = stored;
         self.take_requests();
@@ -236,11 +248,20 @@ impl<S: Shelf> Runner<S> {
         }
     }
 
-    async fn fill(&mut self, place: &Place, wish: &Wish) -> Result<Values, String> {
-        let made = bootstrap(wish)?;
-        self.shelf.put(place, &made).await?;
-        self.n_stored += 1;
-        Ok(made)
+    /// Takes in what fills the time; false if it is not kept.
+    fn filled(&mut self, filled: Option<Filled>, stored: &mut BTreeMap<Place, Stored>) -> bool {
+        match filled {
+            Some(Ok((place, Ok(values)))) => {
+                stored.insert(place, Stored { values, is_ours: true });
+                self.n_stored += 1;
+                true
+            }
+            Some(Ok((place, Err(error)))) => {
+                warn!(secret = name(&place), error, "certificate for the meantime cannot be kept");
+                false
+            }
+            Some(Err(_)) | None => false,
+        }
     }
 
     /// Starts the steps that may be taken; when to look again.
@@ -262,6 +283,9 @@ impl<S: Shelf> Runner<S> {
                         }
                     }
                     Some(Next::Do(step)) => {
+                        if step == Step::Order && !self.ordering.insert(self.directory(place, wish)) {
+                            break;
+                        }
                         self.start(place, wish, step);
                         break;
                     }
@@ -353,7 +377,7 @@ impl<S: Shelf> Runner<S> {
         let mut values = Values::default();
         values.0.insert(ACCOUNT_KEY.to_owned(), text);
         let issuer = format!("{}/{}", place.0, wish.issuer);
-        let mark = Mark { issuer, bootstrap: false, made: Some(Timestamp::now()) };
+        let mark = Mark { issuer, made: Some(Timestamp::now()), ..Mark::default() };
         values.set(MARK, serde_json::to_string(&mark).unwrap_or_default());
         self.shelf.put(&acme.account, &values).await?;
         info!(secret = name(&acme.account), "key of an ACME account made");
@@ -542,9 +566,30 @@ impl<S: Shelf> Runner<S> {
         self.issuers.get(&(place.0.clone(), wish.issuer.clone()))?.as_ref().ok().cloned()
     }
 
+    /// Directory of the authority; empty where certificates sign themselves.
+    fn directory(&self, place: &Place, wish: &Wish) -> String {
+        match self.issuer(place, wish) {
+            Some(Issuer::Acme(acme)) => acme.spec.directory.clone(),
+            _ => String::new(),
+        }
+    }
+
     fn key(&self, acme: &Acme) -> Option<Arc<AccountKey>> {
         acme.key.clone().or_else(|| self.keys.get(&acme.account).cloned())
     }
+}
+
+/// What became of a Secret that is filled for the meantime.
+type Filled = Result<(Place, Result<Values, String>), JoinError>;
+
+async fn fill<S: Shelf>(shelf: Arc<S>, place: Place, wish: Wish) -> (Place, Result<Values, String>) {
+    let filled = async {
+        let made = bootstrap(&wish)?;
+        shelf.put(&place, &made).await?;
+        Ok(made)
+    };
+    let filled = filled.await;
+    (place, filled)
 }
 
 /// Values that fill the time until the real certificate is there.
@@ -553,7 +598,7 @@ impl<S: Shelf> Runner<S> {
 /// Says what is wrong with a name.
 pub fn bootstrap(wish: &Wish) -> Result<Values, String> {
     let now = Timestamp::now();
-    let mark = Mark { issuer: String::new(), bootstrap: true, made: Some(now) };
+    let mark = Mark { bootstrap: true, made: Some(now), ..Mark::default() };
     self_signed(wish.algorithm, &wish.hostnames, BOOTSTRAP_DAYS, &mark, now)
 }
 

@@ -131,7 +131,7 @@ fn take(record: &mut Record, step: &Step, gain: Gain, terms: &Terms<'_>) -> Opti
         (_, Gain::Order { document, again, .. }) => {
             judge_order(record, &document, again, terms).then_some(Ending::Failed)
         }
-        (Step::Read(index), Gain::Authorization { document, again }) => {
+        (Step::Read(index) | Step::Offer(index), Gain::Authorization { document, again }) => {
             judge_authorization(record, *index, &document, again, terms).then_some(Ending::Failed)
         }
         (Step::Offer(index), Gain::Offered(again)) => {
