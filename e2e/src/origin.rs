@@ -185,10 +185,9 @@ impl Shared {
                 Manners::Echo | Manners::Unhealthy => {
                     let size = size_wanted(&seen.line);
                     let body = if size > 0 { pattern(size) } else { body.into_bytes() };
-                    writer.write_all(head(body.len()).as_bytes())?;
-                    if !is_head {
-                        writer.write_all(&body)?;
-                    }
+                    // In one write, so that it is one receipt as well.
+                    let head = head(body.len()).into_bytes();
+                    writer.write_all(&if is_head { head } else { [head, body].concat() })?;
                     if is_last {
                         return Ok(());
                     }

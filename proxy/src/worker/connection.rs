@@ -22,13 +22,14 @@ use super::h2::{PREFACE, serve_http2};
 use super::message::http1_client::Http1Client;
 use super::message::http2_server::Http2Server;
 use super::message::pump::Pump;
+use super::parking::{Idle, PARKED_AFTER, park};
 use super::relay::{Passage, relay};
 use super::request::{Answer, Outcome, Request};
 use super::response_head::write_answer;
 use super::scratch::{OutBuffer, write_or_keep};
 use super::secure::{Secured, secure};
 use super::stream::poll_read_some;
-use super::timer::Timer;
+use super::timer::{Tick, Timer};
 use super::tunnel::tunnel;
 use crate::shared::Admission;
 use crate::upstream::local::{Leased, SharedLease};
@@ -39,55 +40,82 @@ enum Incoming {
     Request(Request),
     /// The client speaks HTTP/2, as it knows that the gateway does.
     Http2,
-    /// The client is gone, idle for too long, or asked to go.
+    /// Not a byte, for as long as the timer says.
+    Nothing,
+    /// The client is gone, or asked to go.
     End,
 }
 
-/// Serves one connection. Errors end it and nothing else.
-pub(crate) async fn serve(
+/// Begins to serve a connection. Its errors end it and nothing else.
+pub(crate) fn start(
     worker: Rc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
     port: usize,
-    mut admission: Admission,
+    admission: Admission,
 ) {
-    let (is_tcp, has_tls, is_announced) = {
+    let kind = {
         let tables = worker.tables();
-        tables.shared.ports.get(port).and_then(Option::as_ref).map_or((false, false, false), |port| {
-            (port.is_tcp, port.tls.is_some(), port.announces(peer.ip()))
+        let port = tables.shared.ports.get(port).and_then(Option::as_ref);
+        port.map_or(PortKind::default(), |port| PortKind {
+            is_tcp: port.is_tcp,
+            has_tls: port.tls.is_some(),
+            is_announced: port.announces(peer.ip()),
         })
     };
-    let mut client = Client::new(&worker, stream, peer);
-    if is_announced {
+    let client = Client::new(&worker, stream, peer);
+    if kind == PortKind::default() {
+        let idle = Idle::begin(&worker, client, port, admission);
+        return park(worker, idle);
+    }
+    tokio::task::spawn_local(serve(worker, client, port, kind, admission));
+}
+
+/// Serves a connection on which more than requests has to come.
+async fn serve(
+    worker: Rc<Worker>,
+    mut client: Client,
+    port: usize,
+    kind: PortKind,
+    mut admission: Admission,
+) {
+    if kind.is_announced {
         client = match Box::pin(greet(&worker, client, port, &mut admission)).await {
             Some(client) => client,
             None => return,
         };
     }
-    if is_tcp {
+    if kind.is_tcp {
         match Passage::find(&worker, port, Vec::new(), "TCP") {
             Some(passage) => Box::pin(relay(&worker, client, passage)).await,
             None => client.stream.reset(),
         }
         return;
     }
-    if !has_tls {
-        return serve_http1(worker, client, port).await;
-    }
     // A connection carries the state of what it does alone: an idle one over HTTP/1 is the smallest.
-    match Box::pin(secure(&worker, client, port)).await {
-        Some(Secured::Http(client)) if client.peer.is_http2 => {
-            Box::pin(serve_http2(worker, client, port)).await;
-        }
-        Some(Secured::Http(client)) => serve_http1(worker, client, port).await,
-        Some(Secured::Stream(client, passage)) => Box::pin(relay(&worker, client, passage)).await,
-        None => {}
+    if kind.has_tls {
+        client = match Box::pin(secure(&worker, client, port)).await {
+            Some(Secured::Http(client)) if client.peer.is_http2 => {
+                return Box::pin(serve_http2(worker, client, port)).await;
+            }
+            Some(Secured::Http(client)) => client,
+            Some(Secured::Stream(client, passage)) => {
+                return Box::pin(relay(&worker, client, passage)).await;
+            }
+            None => return,
+        };
+    }
+    let idle = Idle::begin(&worker, client, port, admission);
+    // What came with a handshake or a greeting has no socket to tell of it, and tickets may wait to be sent.
+    match kind.has_tls || !idle.client.unread.bytes().is_empty() {
+        true => Box::pin(serve_http1(worker, idle)).await,
+        false => park(worker, idle),
     }
 }
 
-/// Serves requests over HTTP/1 until the connection ends.
-async fn serve_http1(worker: Rc<Worker>, mut client: Client, port: usize) {
-    let mut n_requests: u32 = 0;
+/// Serves requests over HTTP/1 until the connection ends or is idle.
+pub(crate) async fn serve_http1(worker: Rc<Worker>, idle: Idle) {
+    let Idle { mut client, port, mut n_requests, mut until, admission } = idle;
     let mut policy = Policy::new(&worker, port);
     loop {
         if policy.generation != worker.generation() {
@@ -95,13 +123,16 @@ async fn serve_http1(worker: Rc<Worker>, mut client: Client, port: usize) {
         }
         let incoming = {
             let mut reading = Reading { is_started: false, is_first: n_requests == 0 };
-            client.timer.set(worker.wheel.after(policy.idle(n_requests)));
+            client.timer.set(Tick::earlier(until, worker.wheel.after(PARKED_AFTER)));
             poll_fn(|cx| reading.poll(&worker, &mut client, port, &policy, cx)).await
         };
         let mut request = match incoming {
             Incoming::Request(request) => request,
             Incoming::Http2 => return Box::pin(serve_http2(worker, client.into_http2(), port)).await,
-            Incoming::End => break,
+            Incoming::Nothing if until.is_none_or(|until| worker.wheel.now() < until) => {
+                return park(worker, Idle { client, port, n_requests, until, admission });
+            }
+            Incoming::Nothing | Incoming::End => break,
         };
         n_requests = n_requests.saturating_add(1);
         let limit = policy.settings.requests_per_connection;
@@ -111,8 +142,18 @@ async fn serve_http1(worker: Rc<Worker>, mut client: Client, port: usize) {
         if !handle(&worker, &mut client, request, &policy).await {
             break;
         }
+        until = worker.wheel.after(policy.idle(n_requests));
     }
     client.unread.discard(&worker.scratch);
+}
+
+/// What comes on a port before requests, or instead of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct PortKind {
+    is_tcp: bool,
+    has_tls: bool,
+    /// The peer tells first who it speaks for.
+    is_announced: bool,
 }
 
 /// What a connection needs of its gateway's settings.
@@ -126,6 +167,16 @@ struct Reading {
     is_started: bool,
     /// Nothing was asked on this connection yet.
     is_first: bool,
+}
+
+// === impl Idle ===
+
+impl Idle {
+    /// A connection before its first request.
+    fn begin(worker: &Worker, client: Client, port: usize, admission: Admission) -> Self {
+        let until = worker.wheel.after(Policy::new(worker, port).idle(0));
+        Self { client, port, n_requests: 0, until, admission }
+    }
 }
 
 // === impl Policy ===
@@ -188,7 +239,7 @@ impl Reading {
                             return Poll::Pending;
                         }
                         return Poll::Ready(match is_idle {
-                            true => Incoming::End,
+                            true => Incoming::Nothing,
                             false => Incoming::Request(refuse(worker, &client.peer, port, 408)),
                         });
                     }

@@ -10,6 +10,7 @@ mod h2;
 mod header_list;
 mod message;
 mod open;
+mod parking;
 pub(crate) mod random;
 mod relay;
 mod request;

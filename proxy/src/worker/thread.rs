@@ -13,9 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, LocalSet};
 use tracing::{error, warn};
 
-use super::Worker;
-use super::connection::serve;
 use super::timer::TICK;
+use super::{Worker, connection};
 use crate::log::LogSink;
 use crate::shared::{Phase, Shared};
 
@@ -174,10 +173,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: usize) 
         if port.announces(peer.ip()) { 0 } else { port.settings.connections_per_source }
     });
     let Some(admission) = worker.shared.admit(peer.ip(), limit) else { return };
-    let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
-        serve(worker, stream, peer, port, admission).await;
-    });
+    connection::start(Rc::clone(worker), stream, peer, port, admission);
 }
 
 /// True for errors of one connection that ended while it waited.

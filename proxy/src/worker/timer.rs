@@ -52,10 +52,10 @@ impl Wheel {
         let inner = Inner {
             started: now,
             now: 0,
-            buckets: (0..BUCKETS).map(|_| Vec::new()).collect(),
+            buckets: (0..BUCKETS).map(|_| Vec::with_capacity(BUCKET_ROOM)).collect(),
             entries: Vec::new(),
             free: Vec::new(),
-            due: Vec::new(),
+            due: Vec::with_capacity(BUCKET_ROOM),
         };
         Self { inner: Rc::new(RefCell::new(inner)), now: Rc::new(Cell::new(0)) }
     }
@@ -211,7 +211,10 @@ impl Drop for Timer {
 /// Length of a tick.
 pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
 const TICK_MS: u64 = 50;
-const BUCKETS: usize = 512;
+/// A deadline that is further away is looked at now and then.
+const BUCKETS: usize = 64;
+/// Timers that a bucket has room for from the start.
+const BUCKET_ROOM: usize = 8;
 const NEVER: u64 = u64::MAX;
 
 #[cfg(test)]
