@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use igw_h1::{Body, Known, Limits, Parsed, RequestError, RequestHead, TargetForm, Version};
+use igw_h1::{Body, Known, Limits, Parsed, RequestHead, TargetForm, Version};
 
 /// Whole heads and what is read from them.
 const ACCEPTED: &[(&str, &[u8], &str)] = &[
@@ -177,6 +177,23 @@ const ACCEPTED: &[(&str, &[u8], &str)] = &[
     ("RFC 9110 5.5", b"GET / HTTP/1.1\r\nHost: a\r\nX:\r\nY: \t \r\n\r\n", "GET origin / host=a"),
     ("RFC 9110 5.5", b"GET / HTTP/1.1\r\nHost: a\r\nX: a:b::\r\n\r\n", "GET origin / host=a"),
     ("RFC 9110 5.1", b"GET / HTTP/1.1\r\nHost: a\r\n!#$%&'*+-.^`|~: 1\r\n\r\n", "GET origin / host=a"),
+    // --- what is written in another way and means the same
+    ("RFC 9110 9.1", b"G / HTTP/1.1\r\nHost: a\r\n\r\n", "G origin / host=a"),
+    ("RFC 9112 3.2.1", b"GET /../a/./%2e%2E/b HTTP/1.1\r\nHost: a\r\n\r\n", "GET origin /../a/./%2e%2E/b host=a"),
+    ("RFC 9112 3.2.1", b"GET /;a=b@c:d HTTP/1.1\r\nHost: a\r\n\r\n", "GET origin /;a=b@c:d host=a"),
+    ("RFC 9112 3.2.2", b"HEAD http://127.0.0.1:1/ HTTP/1.1\r\nHost: a\r\n\r\n", "HEAD absolute / host=127.0.0.1:1"),
+    ("RFC 9112 3.2.2", b"GET http://b./?c HTTP/1.1\r\nHost: a\r\n\r\n", "GET absolute / ?c host=b."),
+    ("RFC 9112 3.2.2", b"GET http://b//c HTTP/1.1\r\nHost: a\r\n\r\n", "GET absolute //c host=b"),
+    ("RFC 9112 6.1", b"POST / HTTP/1.1\r\nHost: a\r\nTRANSFER-ENCODING:\tCHUNKED \t\r\n\r\n", "POST origin / host=a body=chunked drops=TRANSFER-ENCODING"),
+    ("RFC 9110 8.6", b"POST / HTTP/1.1\r\nHost: a\r\nCONTENT-LENGTH:7\r\n\r\n", "POST origin / host=a body=7"),
+    ("T4 underscore", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n", "POST origin / host=a underscored=Transfer_Encoding"),
+    (
+        "RFC 9110 10.1.1",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+        "POST origin / host=a body=chunked continue drops=Transfer-Encoding",
+    ),
+    ("RFC 9110 7.2", b"GET / HTTP/1.1\r\nHost: a:00080\r\n\r\n", "GET origin / host=a:00080"),
+    ("RFC 9110 7.2", b"GET / HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n", "GET origin / host=a"),
 ];
 
 /// Beginnings that are refused whatever follows them.
@@ -269,6 +286,92 @@ const REFUSED: &[(&str, u16, &[u8])] = &[
     ("RFC 9112 2.2", 400, b"GET / HTTP/1.1\r\nHost: a\n\r\n"),
     ("RFC 9112 2.2", 400, b"GET / HTTP/1.1\r\nHost: a\r\n\n"),
     ("RFC 9112 2.2", 400, b"GET / HTTP/1.1\r\n\n"),
+    // --- more of the request line
+    ("RFC 9112 3", 400, b"\xef\xbb\xbfGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\0GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\tGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET\x0b/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET\x0c/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET\x85/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET,POST / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"@GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\"GET\" / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"{GET} / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET: / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"G\r\nET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GE\nT / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"GET\r / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\r\n GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\r\n\rGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3", 400, b"\x80\x2e\x01\x03\x01 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /\x1f HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /\x0b HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /a\x85b HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /\xa0 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /?\xff HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /?\0 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /?\x7f HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /?a\\b HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET /?\" HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET http://a/\x80 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET http://a/b#c HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET # HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET %2fa HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET ../a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET \\a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET ws://a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET file:///a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET urn:a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET http//a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET HTTP:\\\\a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"GET &/a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"POST * HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"HEAD * HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"options * HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2", 400, b"OPTIONS */ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://?a HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://:80/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a:65536/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a:000080/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a:8x/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://.a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a../ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://[::1]x/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://[::g]/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://[]/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a@/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://@a/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a,b/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://*/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a;b/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 3.2.2", 400, b"GET http://a%/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/1.1\0\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/a.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/1,1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/01.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP 1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/1.1/\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/1.1HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / XHTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HtTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/-1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/1.1\x0b\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP//1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / \tHTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/1.1;\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.3", 400, b"GET / HTTP/\xb9.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9110 15.6.6", 505, b"GET / HTTP/0.0\r\nHost: a\r\n\r\n"),
+    ("RFC 9110 15.6.6", 505, b"GET / HTTP/0.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9110 15.6.6", 505, b"GET / HTTP/1.9\r\nHost: a\r\n\r\n"),
+    ("RFC 9110 15.6.6", 505, b"GET / HTTP/2.1\r\nHost: a\r\n\r\n"),
+    ("RFC 9110 15.6.6", 505, b"GET / HTTP/9.9\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.2", 400, b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
+    ("RFC 9112 2.2", 400, b"GET / HTTP/1.1\rHost: a\r\n\r\n"),
+    ("RFC 9112 2.2", 400, b"GET / HTTP/1.0\n\n"),
 ];
 
 /// Values of a Host field that are refused.
@@ -308,7 +411,35 @@ const REFUSED_HOSTS: &[&str] = &[
     "http://a",
     "\u{e9}",
     "0123456789012345678901234567890123456789012345678901234567890123.a",
+    "a,",
+    "a\tb",
+    "a:http",
+    "a:+80",
+    "a: 80",
+    "a:80,b",
+    "a :80",
+    "[::1]:x",
+    "[::1]:65536",
+    "[::1]:80:80",
+    "[::1]]",
+    "::1]",
+    "[]:80",
+    "[v1.a]",
+    "/a",
+    "@a",
+    "a@b:80",
+    "a:80@b",
+    "xn--\u{fc}",
 ];
+
+/// Bytes that a host name does not have, percent-encoding and sub-delimiters among them.
+const NOT_IN_HOSTS: &[u8] = b"!$&'()*+,;=~^`|{}<>\"%@/?#\\ ";
+
+/// Bytes that end no name of a field and are in none.
+const NOT_IN_NAMES: &[u8] = b"(),/;<=>?@[\\]{}\"\x08\x1b\x80\xa0\xff";
+
+/// Bytes that are in no value of a field.
+const NOT_IN_VALUES: &[u8] = b"\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x1c\x1d\x1e\x1f";
 
 /// Field lines of a POST request to `a` that are refused.
 const REFUSED_FIELDS: &[(&str, u16, &[u8])] = &[
@@ -392,6 +523,82 @@ const REFUSED_FIELDS: &[(&str, u16, &[u8])] = &[
     ("RFC 9112 2.2", 400, b"X: a\nTransfer-Encoding: chunked"),
     ("RFC 9112 2.2", 400, b"X: a\r\nY: b\n"),
     ("RFC 9112 2.2", 400, b"X:\nY: b"),
+    // --- more of framing
+    ("RFC 9110 8.6", 400, b"Content-Length: 1\t2"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 0b1"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 1e3"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 1L"),
+    ("RFC 9110 8.6", 400, b"Content-Length: , 1"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 0, 0"),
+    ("RFC 9110 8.6", 400, b"Content-Length: -0"),
+    ("RFC 9110 8.6", 400, b"Content-Length: +0"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 1\xa0"),
+    ("RFC 9110 8.6", 400, b"Content-Length: \xa01"),
+    ("RFC 9110 8.6", 400, b"Content-Length: \xef\xbc\x91"),
+    ("RFC 9110 8.6", 400, b"Content-Length: \xd9\xa1"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 0 0"),
+    ("RFC 9110 8.6", 400, b"Content-Length: '1'"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 1\r\nContent-Length:"),
+    ("RFC 9110 8.6", 400, b"Content-Length: 0\r\nContent-Length: 0"),
+    ("RFC 9112 5.1", 400, b"Content-Length : 1"),
+    ("RFC 9112 5.1", 400, b"Content-Length\t: 1"),
+    ("RFC 9112 5.1", 400, b"Content Length: 1"),
+    ("RFC 9112 5.1", 400, b"Content-Length\0: 1"),
+    ("RFC 9112 5.1", 400, b"Content-Length\x0b: 1"),
+    ("RFC 9112 5.1", 400, b"Transfer-Encoding\x0b: chunked"),
+    ("RFC 9112 5.1", 400, b"Transfer-Encoding\r: chunked"),
+    ("RFC 9112 5.1", 400, b"Transfer-Encoding\xff: chunked"),
+    ("RFC 9112 5.1", 400, b"Transfer-Encoding chunked"),
+    ("RFC 9112 5.2", 400, b"Content-Length: 1\r\n 2"),
+    ("RFC 9112 5.2", 400, b"X: y\r\n Content-Length: 1"),
+    ("RFC 9112 5.2", 400, b"X: y\r\n\tTransfer-Encoding: chunked"),
+    ("RFC 9112 5.2", 400, b" X: y"),
+    ("RFC 9112 5.2", 400, b"Transfer-Encoding: chunked\r\n , identity"),
+    ("RFC 9112 2.2", 400, b"Content-Length: 1\nX: y"),
+    ("RFC 9112 2.2", 400, b"Content-Length: 1\rX: y"),
+    ("RFC 9112 2.2", 400, b"Transfer-Encoding: chunked\r"),
+    ("RFC 9112 2.2", 400, b"Transfer-Encoding: chunked\n"),
+    ("RFC 9112 2.2", 400, b"X: \nTransfer-Encoding: chunked"),
+    ("RFC 9110 5.5", 400, b"Content-Length: 1\0"),
+    ("RFC 9110 5.5", 400, b"Content-Length: \x0b1"),
+    ("RFC 9110 5.5", 400, b"Transfer-Encoding: chunked\0"),
+    ("RFC 9110 5.5", 400, b"Transfer-Encoding: chunked\x0b"),
+    ("RFC 9110 5.5", 400, b"Transfer-Encoding: chunked \x0c"),
+    ("RFC 9112 6.3", 400, b"Content-Length: 0\r\nTransfer-Encoding: chunked"),
+    ("RFC 9112 6.3", 400, b"Transfer-Encoding: chunked\r\nContent-Length: 0"),
+    ("RFC 9112 6.3", 400, b"Transfer-Encoding: gzip\r\nContent-Length: 1"),
+    ("RFC 9112 6.3", 400, b"Content-Length:\r\nTransfer-Encoding: chunked"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked/1"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked=1"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked, , chunked"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked\xa0"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: \xef\xbd\x83hunked"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked; q=1"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked\tchunked"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: (chunked)"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: CHUNKED, chunked"),
+    ("RFC 9112 6.1", 400, b"Transfer-Encoding: chunked , chunked"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: identity, chunked"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: chunked, identity"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: deflate"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: x-chunked"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: chunke"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: 'chunked'"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: trailers"),
+    ("RFC 9112 6.1", 501, b"Transfer-Encoding: br, gzip, chunked"),
+    ("RFC 9110 10.1.1", 417, b"Expect: 100-continue;x"),
+    ("RFC 9110 10.1.1", 417, b"Expect: 200-ok"),
+    ("RFC 9110 10.1.1", 417, b"Expect: 100"),
+    ("RFC 9110 10.1.1", 417, b"Expect: , 100-continue"),
+    ("RFC 9110 10.1.1", 417, b"Expect: 100-continue,"),
+    ("RFC 9110 10.1.1", 417, b"Expect: \"100-continue\""),
+    ("RFC 9110 7.6.1", 400, b"Connection: \"close\""),
+    ("RFC 9110 7.6.1", 400, b"Connection: close,a=b"),
+    ("RFC 9110 7.6.1", 400, b"Connection: close/1"),
+    ("RFC 9110 7.6.1", 400, b"Connection: @"),
+    ("RFC 9110 7.6.1", 400, b"Connection: close: x"),
+    ("RFC 9110 7.6.1", 400, b"Connection: (close)"),
 ];
 
 #[test]
@@ -409,6 +616,23 @@ fn refused_heads_name_status_and_rule() {
     for host in REFUSED_HOSTS {
         check("RFC 9110 7.2", format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), Err(400));
     }
+    for byte in NOT_IN_HOSTS {
+        check("RFC 9110 7.2", &[b"GET / HTTP/1.1\r\nHost: a", &[*byte][..], b"b\r\n\r\n"].concat(), Err(400));
+    }
+    for byte in NOT_IN_NAMES {
+        check(
+            "RFC 9112 5.1",
+            &[b"GET / HTTP/1.1\r\nHost: a\r\nX", &[*byte][..], b": y\r\n\r\n"].concat(),
+            Err(400),
+        );
+    }
+    for byte in NOT_IN_VALUES {
+        check(
+            "RFC 9110 5.5",
+            &[b"GET / HTTP/1.1\r\nHost: a\r\nX: y", &[*byte][..], b"\r\n\r\n"].concat(),
+            Err(400),
+        );
+    }
     for (rule, status, lines) in REFUSED_FIELDS {
         check(rule, &[b"POST / HTTP/1.1\r\nHost: a\r\n", *lines, b"\r\n\r\n"].concat(), Err(*status));
     }
@@ -418,78 +642,9 @@ fn refused_heads_name_status_and_rule() {
 
 #[test]
 fn the_corpus_is_as_large_as_promised() {
-    assert!(ACCEPTED.len() + REFUSED.len() + REFUSED_HOSTS.len() + REFUSED_FIELDS.len() >= 150);
-}
-
-#[test]
-fn limits_hold_to_the_byte() {
-    let line = |n_path: usize| format!("GET /{} HTTP/1.1\r\n", "p".repeat(n_path - 1));
-    let limits = Limits { head_bytes: 200, head_fields: 3, line_bytes: 50 };
-    let parse = |input: &str| RequestHead::new().parse(input.as_bytes(), &limits);
-    // GET, two spaces, version and line end are 15 bytes.
-    assert_eq!(parse(&format!("{}Host: a\r\n\r\n", line(35))), Ok(Parsed::Complete { len: 61 }));
-    assert_eq!(parse(&format!("{}Host: a\r\n\r\n", line(36))), Err(RequestError::LineTooLong));
-    assert_eq!(parse(&format!("\r\n{}Host: a\r\n\r\n", line(35))), Ok(Parsed::Complete { len: 63 }));
-    assert_eq!(parse(&line(36)[..49]), Ok(Parsed::Partial));
-    assert_eq!(parse(&line(36)[..50]), Err(RequestError::LineTooLong));
-    let fields =
-        |n_fields: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(n_fields - 1));
-    assert!(matches!(parse(&fields(3)), Ok(Parsed::Complete { .. })));
-    assert_eq!(parse(&fields(4)), Err(RequestError::TooManyFields));
-    assert_eq!(parse(&fields(40)), Err(RequestError::TooManyFields));
-    let long = |n_value: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(n_value));
-    assert_eq!(parse(&long(200 - 32)), Ok(Parsed::Complete { len: 200 }));
-    assert_eq!(parse(&long(200 - 31)), Err(RequestError::HeadTooLong));
-    assert_eq!(parse(&long(200 - 31)[..199]), Ok(Parsed::Partial));
-    let status = |error: RequestError| (error.status(), error.rule());
-    assert_eq!(status(RequestError::LineTooLong), (414, "RFC 9112 3"));
-    assert_eq!(status(RequestError::TooManyFields), (431, "RFC 6585 5"));
-    assert_eq!(status(RequestError::HeadTooLong), (431, "RFC 6585 5"));
-}
-
-#[test]
-fn default_limits_take_128_fields_and_zero_takes_the_most() {
-    let head =
-        |n_fields: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X-Y: z\r\n".repeat(n_fields - 1));
-    let mut parsed = RequestHead::new();
-    assert!(matches!(parsed.parse(head(128).as_bytes(), &Limits::default()), Ok(Parsed::Complete { .. })));
-    assert_eq!(parsed.fields.len(), 128);
-    assert_eq!(parsed.parse(head(129).as_bytes(), &Limits::default()), Err(RequestError::TooManyFields));
-    let widest = Limits { head_bytes: 0, head_fields: 0, line_bytes: 0 };
-    assert!(matches!(parsed.parse(head(1024).as_bytes(), &widest), Ok(Parsed::Complete { .. })));
-    assert_eq!(parsed.parse(head(1025).as_bytes(), &widest), Err(RequestError::TooManyFields));
-}
-
-#[test]
-fn fields_are_found_by_name_in_order() {
-    let input = b"GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-b: 2\r\nx-A:3\r\n\r\nX-A: 4\r\n";
-    let mut head = RequestHead::new();
-    assert_eq!(head.parse(input, &Limits::default()), Ok(Parsed::Complete { len: input.len() - 8 }));
-    assert_eq!(head.field(input, "x-a").collect::<Vec<_>>(), [b"1", b"3"]);
-    assert_eq!(head.field(input, "x-c").count(), 0);
-}
-
-#[test]
-fn known_names_are_told_apart_in_any_case() {
-    for (name, known) in KNOWN {
-        assert_eq!(Known::of(name.as_bytes()), *known, "{name}");
-        assert_eq!(Known::of(name.to_ascii_lowercase().as_bytes()), *known, "{name}");
-        assert_eq!(Known::of(name.to_ascii_uppercase().as_bytes()), *known, "{name}");
-        let other = if name.to_ascii_lowercase().starts_with("x-forwarded-") {
-            Known::XForwardedOther
-        } else {
-            Known::Other
-        };
-        assert_eq!(Known::of(format!("{name}s").as_bytes()), other, "{name}s");
-    }
-    for name in ["", "x", "hots", "xost", "x-real-iq", "x-forwarded", "contentxlength", "x-bbbbbbbb-porT"] {
-        assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");
-    }
-    for name in ["_", "Host_", "x_real_ip", "X-Forwarded_For", "x-forwarded-a_b"] {
-        assert_eq!(Known::of(name.as_bytes()), Known::Underscored, "{name}");
-    }
-    assert_eq!(Known::of(b"X-Forwarded-Prefix"), Known::XForwardedOther);
-    assert_eq!(Known::of(b"X-Forwarded-Cost"), Known::XForwardedOther);
+    let n_rows = ACCEPTED.len() + REFUSED.len() + REFUSED_HOSTS.len() + REFUSED_FIELDS.len();
+    println!("{n_rows} rows of requests");
+    assert!(n_rows >= 400, "{n_rows}");
 }
 
 /// Parses `input`, compares what is read or the status and rule of the refusal, and does it again for every prefix.
@@ -575,34 +730,3 @@ fn describe(head: &RequestHead, input: &[u8]) -> String {
     }
     out
 }
-
-const KNOWN: &[(&str, Known)] = &[
-    ("Host", Known::Host),
-    ("Connection", Known::Connection),
-    ("Content-Length", Known::ContentLength),
-    ("Transfer-Encoding", Known::TransferEncoding),
-    ("Keep-Alive", Known::KeepAlive),
-    ("Proxy-Connection", Known::ProxyConnection),
-    ("Proxy-Authenticate", Known::ProxyAuthenticate),
-    ("Proxy-Authorization", Known::ProxyAuthorization),
-    ("Proxy", Known::Proxy),
-    ("TE", Known::Te),
-    ("Trailer", Known::Trailer),
-    ("Upgrade", Known::Upgrade),
-    ("HTTP2-Settings", Known::Http2Settings),
-    ("Expect", Known::Expect),
-    ("Forwarded", Known::Forwarded),
-    ("X-Forwarded-For", Known::XForwardedFor),
-    ("X-Forwarded-Proto", Known::XForwardedProto),
-    ("X-Forwarded-Host", Known::XForwardedHost),
-    ("X-Forwarded-Port", Known::XForwardedPort),
-    ("X-Real-IP", Known::XRealIp),
-    ("X-Request-ID", Known::XRequestId),
-    ("Via", Known::Via),
-    ("Date", Known::Date),
-    ("Server", Known::Server),
-    ("Location", Known::Location),
-    ("Cookie", Known::Cookie),
-    ("Set-Cookie", Known::SetCookie),
-    ("Authorization", Known::Authorization),
-];
