@@ -8,6 +8,8 @@ mod allocations;
 mod arguments;
 mod clock;
 mod control;
+#[cfg(test)]
+mod corpus;
 mod log;
 mod metrics;
 mod proxy_protocol;

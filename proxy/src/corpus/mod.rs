@@ -1,0 +1,40 @@
+//! Replays the corpora of the fuzz targets whose subjects are in this crate: inputs of each kind, and every one that ever
+//! found something. The properties are shared with the targets in `e2e/fuzz`.
+
+mod hello;
+mod log_line;
+mod proxy_protocol;
+
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn headers_of_the_corpus_hold() {
+    check("proxy_protocol", proxy_protocol::header);
+}
+
+#[test]
+fn client_hellos_of_the_corpus_hold() {
+    check("hello", hello::beginning);
+}
+
+#[test]
+fn log_lines_of_the_corpus_hold() {
+    check("log_line", |input| {
+        log_line::line(input);
+        assert!(log_line::written(input).ends_with(b"}\n"));
+    });
+}
+
+/// Runs `property` over all inputs of a target.
+fn check(target: &str, property: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/fuzz/corpus").join(target);
+    let mut n_inputs = 0;
+    for entry in fs::read_dir(&folder).expect("a corpus") {
+        let path = entry.expect("an entry").path();
+        println!("{}", path.display());
+        property(&fs::read(&path).expect("an input"));
+        n_inputs += 1;
+    }
+    assert!(n_inputs >= 20, "only {n_inputs} inputs in {}", folder.display());
+}
