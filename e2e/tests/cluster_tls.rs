@@ -66,19 +66,18 @@ fn listeners_show_what_sec_objects_hold() -> anyhow::Result<()> {
     eventually("every node ends TLS", PATIENCE, || show_all(&first)).with_context(|| stage.logs())?;
 
     // What belongs to another namespace needs its grant, and is not even read without it.
-    let page = stage.igw("n1", &["get", "gateway/public", "-n", "shop", "-o", "yaml"])?;
-    let page = String::from_utf8_lossy(&page.stdout).into_owned();
-    ensure!(page.contains("RefNotPermitted"), "{page}");
+    let told = |words: &str| {
+        let page = stage.igw("n1", &["get", "gateway/public", "-n", "shop", "-o", "yaml"]);
+        page.is_ok_and(|page| String::from_utf8_lossy(&page.stdout).contains(words))
+    };
+    eventually("it is told", PATIENCE, || told("RefNotPermitted")).with_context(|| stage.logs())?;
     ensure!(client.connect(SocketAddr::new(addresses[0].ip(), 8444), "web.test").is_err());
 
     // Another pair is shown soon; a broken one is told, and changes nothing else.
     put(&stage, "shop/sec/pair", &second)?;
     eventually("the new pair is shown", PATIENCE, || show_all(&second)).with_context(|| stage.logs())?;
     put(&stage, "shop/sec/pair", &Pair { key: first.key.clone(), ..second.clone() })?;
-    eventually("the fault is told", PATIENCE, || {
-        let page = stage.igw("n1", &["get", "gateway/public", "-n", "shop", "-o", "yaml"]);
-        page.is_ok_and(|page| String::from_utf8_lossy(&page.stdout).contains("is not the key of"))
-    })?;
+    eventually("the fault is told", PATIENCE, || told("is not the key of"))?;
     ensure!(show_all(&second), "the pair before stays");
 
     // A new operator, and a proxy without one, lose nothing.
