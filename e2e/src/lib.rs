@@ -5,6 +5,7 @@ pub mod acme;
 pub mod acme_double;
 pub mod client;
 pub use igw_emulator::dns;
+pub mod frames;
 pub mod load;
 pub mod objects;
 pub mod openssl;

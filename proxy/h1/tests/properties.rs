@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+mod dialects;
 mod oracle;
 
 /// One change of a message.
@@ -111,6 +112,13 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Content that would be a line, a chunk or a message where its frame is misread.
+fn contents() -> impl Strategy<Value = Vec<u8>> {
+    let parts =
+        ["\r\n", "\n", "\r", "0\r\n\r\n", "5\r\nhello", "GET / HTTP/1.1\r\nhost: a\r\n\r\n", " ", "\0", "a"];
+    vec(select(parts.map(str::as_bytes).to_vec()), 0..12).prop_map(|parts| parts.concat())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -132,6 +140,22 @@ proptest! {
     }
 
     #[test]
+    fn what_is_written_reads_the_same_in_every_dialect(
+        message in requests(), damages in damages(), content in contents(), n_piece in 1..50_usize,
+    ) {
+        let message = damaged(message, &damages);
+        let mut head = RequestHead::new();
+        if let Ok(Parsed::Complete { .. }) = head.parse(&message, &Limits::default()) {
+            let (written, meant) = dialects::written(&head, &message, &content, n_piece);
+            // Twice, so that what is left of the one would change the other.
+            let stream = [&written[..], &written[..]].concat();
+            for dialect in dialects::Dialect::all() {
+                prop_assert_eq!(dialect.read(&stream), (vec![meant.clone(), meant.clone()], 0), "{:?}", dialect);
+            }
+        }
+    }
+
+    #[test]
     fn any_bytes_are_survived(message in vec(any::<u8>(), 0..300), n_cut in 1..20_usize) {
         let limits = Limits { head_bytes: 200, head_fields: 4, line_bytes: 60 };
         let status = RequestHead::new().parse(&message, &limits).map_err(|error: RequestError| error.status());
@@ -148,4 +172,28 @@ fn body_of_a_request_never_runs_to_the_end_of_the_connection() {
     let message = b"POST / HTTP/1.0\r\n\r\n";
     assert_eq!(head.parse(message, &Limits::default()), Ok(Parsed::Complete { len: message.len() }));
     assert_eq!(head.body, Body::None);
+}
+
+#[test]
+fn dialects_differ_where_a_message_lets_them() {
+    let streams: [&[u8]; 12] = [
+        b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\rC: d\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\r\n c:d\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length : 1\r\n\r\nx",
+        b"POST / HTTP/1.1\r\nContent_Length: 1\r\n\r\nx",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 0\r\n\r\nx",
+        b"POST / HTTP/1.1\r\nContent-Length: 010\r\n\r\n0123456789",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: xCHUNKED\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\nx",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x1;a=b\r\nx\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: b\0c\r\n\r\n",
+    ];
+    for stream in streams {
+        let strict = dialects::Dialect::default().read(stream);
+        let n_others =
+            dialects::Dialect::all().iter().filter(|dialect| dialect.read(stream) != strict).count();
+        assert!(n_others > 0, "{}", stream.escape_ascii());
+    }
 }

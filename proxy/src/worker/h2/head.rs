@@ -29,6 +29,10 @@ pub(crate) fn write(
         (&Method::CONNECT, false) => return Err(Refusal::Connect),
         (method, _) => method.as_str(),
     };
+    // The library takes an empty scheme, which names nothing (RFC 9113 8.3.1, RFC 3986 3.1).
+    if uri.scheme_str() == Some("") {
+        return Err(Refusal::Malformed);
+    }
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().map(http::HeaderValue::as_bytes);
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
