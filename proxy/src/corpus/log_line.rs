@@ -30,12 +30,13 @@ pub(crate) fn line(input: &[u8]) {
     check(&said, &stream, [b"TLS", cut(said.host), b""]);
 }
 
-/// Bytes of both forms of both kinds of line; for a bound of what they take.
+/// A line as JSON, the longer form; for a bound of what it takes.
 pub(crate) fn written(input: &[u8]) -> Vec<u8> {
     let said = Said::of(input);
     let draft =
         LogDraft::new("192.0.2.1", said.method, said.host, said.path, true, Some(said.query), "HTTP/1.1");
-    let mut out = Vec::new();
+    // A buffer is the caller's, who uses it again: here it has room for a line whose every byte is escaped.
+    let mut out = Vec::with_capacity(6 * input.len() + 1_024);
     said.line(&draft).write_json(&mut out);
     out
 }

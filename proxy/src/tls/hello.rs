@@ -27,7 +27,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Hello, HelloError> {
         Some(_) => return Err(HelloError::NotTls),
     }
     let mut message: Vec<u8> = Vec::new();
-    let mut rest = bytes;
+    // What lies behind the longest one is not looked at, even if it came with it.
+    let mut rest = &bytes[..bytes.len().min(BYTES_MAX)];
     loop {
         let Some((header, after)) = rest.split_at_checked(RECORD_HEADER) else {
             return partial(bytes.len());
@@ -105,12 +106,12 @@ fn host_name(content: &[u8]) -> Option<Vec<u8>> {
         let length = list.short()?;
         let name = list.take(length.into())?;
         if kind == HOST_NAME {
+            let name = name.strip_suffix(b".").unwrap_or(name);
             let is_name =
-                (1..=NAME_MAX).contains(&name.len()) && name.iter().all(|byte| (0x21..0x7f).contains(byte));
+                (1..NAME_MAX).contains(&name.len()) && name.iter().all(|byte| (0x21..0x7f).contains(byte));
             if found.is_some() || !is_name {
                 return None;
             }
-            let name = name.strip_suffix(b".").unwrap_or(name);
             found = Some(name.to_ascii_lowercase());
         }
     }
@@ -210,6 +211,32 @@ mod tests {
         }
         assert_eq!(read(&[HANDSHAKE, MAJOR, 1, 0, 0]), Err(HelloError::Malformed));
         assert_eq!(read(&fragmented(&[0; 40_000], 1)[..36_000]), Err(HelloError::Malformed));
+    }
+
+    /// A ClientHello with the extension of server names and one of `n_padding` bytes.
+    fn made(name: &[u8], n_padding: usize) -> Vec<u8> {
+        let short = |length: usize| u16::try_from(length).unwrap().to_be_bytes().to_vec();
+        let host = [&[HOST_NAME][..], &short(name.len()), name].concat();
+        let list = [short(host.len()), host].concat();
+        let names = [short(SERVER_NAME.into()), short(list.len()), list].concat();
+        let padding = [short(21), short(n_padding), vec![0; n_padding]].concat();
+        let extensions = [names, padding].concat();
+        let body = [vec![3; 34], vec![0, 0, 2, 0x13, 1, 1, 0], short(extensions.len()), extensions].concat();
+        let message = [&[CLIENT_HELLO, 0][..], &short(body.len()), &body].concat();
+        [&[HANDSHAKE, MAJOR, 1][..], &short(message.len()), &message].concat()
+    }
+
+    #[test]
+    fn bytes_are_judged_the_same_however_they_come() {
+        assert_eq!(read(&made(b"a.test.", 0)), Ok(Hello::Whole(Some(b"a.test".to_vec()))));
+        // Its records' headers make it longer than a ClientHello may be, whether it comes at once or bit by bit.
+        let long = fragmented(&made(b"a.test", 6_000), 1);
+        assert!(long.len() > BYTES_MAX);
+        assert_eq!(read(&long[..BYTES_MAX]), Ok(Hello::Partial));
+        assert_eq!(read(&long[..BYTES_MAX + 1]), Err(HelloError::Malformed));
+        assert_eq!(read(&long), Err(HelloError::Malformed));
+        // The root is no server's name.
+        assert_eq!(read(&made(b".", 0)), Err(HelloError::Malformed));
     }
 
     #[test]
