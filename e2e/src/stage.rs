@@ -24,6 +24,8 @@ pub struct Stage {
     pub sync: SocketAddr,
     /// Its admin address.
     pub admin: SocketAddr,
+    /// The proxy's binary on every node, with references of the cluster; nothing is the one under test.
+    pub proxy: Option<String>,
     operator: Option<Child>,
     arguments: Vec<String>,
     scratch: TempDir,
@@ -61,6 +63,7 @@ impl Stage {
             sync: (first, 8406).into(),
             admin: (first, 8405).into(),
             cluster,
+            proxy: None,
             operator: None,
             arguments: Vec::new(),
             scratch,
@@ -114,17 +117,26 @@ impl Stage {
     /// Fails if it does not serve in time.
     pub fn serving(delays: Delays) -> anyhow::Result<(Self, Vec<SocketAddr>)> {
         let mut stage = Self::new(delays)?;
-        stage.start_operator("n1", &[])?;
-        stage.deploy("shop", "web", 7, 9001)?;
-        stage.apply("n1", "system", &node_addresses())?;
+        let addresses = stage.serve()?;
+        Ok((stage, addresses))
+    }
+
+    /// The same on a stage that is there.
+    ///
+    /// # Errors
+    /// As [`Stage::serving`].
+    pub fn serve(&mut self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.start_operator("n1", &[])?;
+        self.deploy("shop", "web", 7, 9001)?;
+        self.apply("n1", "system", &node_addresses())?;
         let objects =
             gateway("public", "igw-per-node", 8088, "") + &route("web", "public", "web.test", "web", 9001);
-        stage.apply("n1", "shop", &objects)?;
+        self.apply("n1", "shop", &objects)?;
         let addresses: Vec<SocketAddr> =
-            stage.cluster.nodes().iter().map(|node| (stage.cluster.address(node), 8088).into()).collect();
+            self.cluster.nodes().iter().map(|node| (self.cluster.address(node), 8088).into()).collect();
         let serves = || addresses.iter().all(|address| answers(*address, "web.test"));
-        eventually("every node serves", PATIENCE * 4, serves).with_context(|| stage.logs())?;
-        Ok((stage, addresses))
+        eventually("every node serves", PATIENCE * 4, serves).with_context(|| self.logs())?;
+        Ok(addresses)
     }
 
     /// Does something with the cluster that starts tasks.
@@ -148,7 +160,9 @@ impl Stage {
             "--admin".to_owned(),
             self.admin.to_string(),
             "--proxy".to_owned(),
-            binary("igw-proxy")?.display().to_string(),
+            self.proxy
+                .clone()
+                .map_or_else(|| binary("igw-proxy").map(|path| path.display().to_string()), Ok)?,
             "--proxy-state".to_owned(),
             "{var}/igw".to_owned(),
         ];
@@ -240,6 +254,12 @@ impl Stage {
             bail!("igw apply ended with {}: {words}\noperator:\n{}", done.status, self.printed());
         }
         Ok(words)
+    }
+
+    /// The stage's own folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// Writes a file into the stage's folder.

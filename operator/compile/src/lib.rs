@@ -38,7 +38,7 @@ pub use input::{Facts, Members, ObjectSet, Stored};
 pub use material::{Material, PairState};
 pub use program::{Proxies, program};
 pub use share::share;
-pub use status::Status;
+pub use status::{Condition, Status};
 pub use tls::{References, references};
 
 use backends::Backends;

@@ -57,6 +57,13 @@ impl Gateways {
         }
     }
 
+    /// Gives the proxies of a gateway a hint.
+    pub fn tell(&self, gateway: &str, hint: Hint) {
+        if let Some(place) = self.lock().get(gateway) {
+            place.hints.send_replace(vec![hint]);
+        }
+    }
+
     /// Takes everything down but these gateways.
     pub fn retain(&self, exists: impl Fn(&str) -> bool) {
         self.lock().retain(|gateway, _| exists(gateway));

@@ -34,6 +34,7 @@ use super::layout::{self, LEDGER_BOOK, STATUS, STATUS_BOOK, SYSTEM, is_input, is
 use super::materials::Materials;
 use super::owned::{self, Owned};
 use super::proxies::Reports;
+use super::rollout::Rollouts;
 use super::service_text::Places;
 use super::services::{self, Services};
 use super::term::{Term, Verdict};
@@ -154,6 +155,7 @@ pub struct Engine {
     owned: Owned,
     services: Services,
     reports: Reports,
+    rollouts: Rollouts,
     term: Term,
     /// Services of others, by name, with the moment since when lists do not have them.
     neighbours: BTreeMap<ObjectPath, Option<Instant>>,
@@ -232,6 +234,7 @@ impl Engine {
             owned: Owned::default(),
             services: Services::default(),
             reports: Reports::default(),
+            rollouts: Rollouts::default(),
             neighbours: BTreeMap::new(),
             names: Names::default(),
             addresses: Addresses::default(),
@@ -554,6 +557,9 @@ impl Engine {
             }
             !is_due
         });
+        for (gateway, order) in self.rollouts.orders(now) {
+            self.outlets.gateways.tell(&gateway, order);
+        }
         if self.reports.expire(now) {
             self.statuses_due.get_or_insert(now);
         }
@@ -595,6 +601,7 @@ impl Engine {
             compile,
             lead,
             self.statuses_due,
+            self.rollouts.wake(),
             self.addresses.wake(now),
             self.inputs.wake(),
             self.materials.wake(),

@@ -25,6 +25,7 @@ pub mod owned;
 pub mod plan;
 pub mod proxies;
 pub mod reader;
+pub mod rollout;
 pub mod runner;
 pub mod service_text;
 pub mod services;

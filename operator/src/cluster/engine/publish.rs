@@ -24,6 +24,7 @@ use crate::cluster::credentials::{Authority, Credential, SERVER_NAME};
 use crate::cluster::layout::{self, INPUT, OPERATOR, STATUS, SYSTEM, gateway_object};
 use crate::cluster::owned::STATUS_SPACING;
 use crate::cluster::proxies::Judged;
+use crate::cluster::rollout::{self, Proxy};
 use crate::cluster::service_text;
 use crate::cluster::services::Standing;
 use crate::doors::sync_server::Sealed;
@@ -456,6 +457,7 @@ impl Engine {
             newest: (published.epoch, published.generation),
         });
         let proxies = self.reports.judge(judged);
+        self.roll_out(&standings, now);
         let Some(compiled) = &self.compiled else { return };
         let time = seconds(wall);
         let is_served = self.published.iter().all(|(gateway, published)| {
@@ -467,6 +469,7 @@ impl Engine {
         let mut statuses = program(compiled, &proxies);
         let issuers = self.records.iter().filter(|(key, _)| key.kind == ObjectKind::CertificateIssuer);
         self.outlets.issuance.show(issuers.map(|(key, record)| (key, record.generation)), &mut statuses);
+        self.rollouts.show(&mut statuses);
         let mut told = Vec::with_capacity(statuses.len());
         let mut before = Sorted::new(std::mem::take(&mut self.told));
         for (key, status) in statuses {
@@ -530,8 +533,27 @@ impl Engine {
         self.outlets.view.send_replace(Arc::new(view));
     }
 
+    /// Decides which proxy takes the binary on its disk over, if this operator leads.
+    fn roll_out(&mut self, standings: &BTreeMap<String, Standing>, now: Instant) {
+        if !self.is_leading {
+            return;
+        }
+        let of = |(gateway, published): (&String, &Published)| {
+            let standing = standings.get(gateway)?;
+            let newest = (published.epoch, published.generation);
+            let reports: BTreeMap<&str, &SyncRequest> = self.reports.of(gateway).collect();
+            let proxy = |node: &String| reports.get(node.as_str()).map(|asked| Proxy::of(asked, newest));
+            let nodes = standing.expected.iter().map(|node| (node.clone(), proxy(node))).collect();
+            Some((gateway.clone(), rollout::Proxies { nodes, trouble: standing.trouble.clone() }))
+        };
+        let gateways = self.published.iter().filter_map(of).collect();
+        let lost = self.around.as_ref().map_or(&[][..], |around| &around.lost);
+        self.rollouts.take(&gateways, lost, now);
+    }
+
     fn notices(&self) -> Vec<Notice> {
         let mut notices = self.gathered.notices.clone();
+        notices.extend(self.rollouts.notices());
         if let Some(compiled) = &self.compiled {
             let of_objects = self.object_notices.get_or_init(|| notices_of(compiled, &self.gathered, true));
             notices.extend(of_objects.iter().cloned());
