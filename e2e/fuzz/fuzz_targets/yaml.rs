@@ -7,4 +7,14 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../../crds/tests/oracle/mod.rs"]
 mod oracle;
 
-fuzz_target!(|text: &[u8]| oracle::yaml(text));
+fuzz_target!(|text: &[u8]| {
+    if let Ok(read) = str::from_utf8(text) {
+        igw_fuzz::within(FIXED_BYTES + FACTOR * text.len() as u64, text, || igw_crds::yaml::read("f", read));
+    }
+    oracle::yaml(text);
+});
+
+/// A rule of an HTTPRoute is three bytes at least, `{},`, and has place for all that it could say.
+const FACTOR: u64 = 400;
+/// The buffers of the parser.
+const FIXED_BYTES: u64 = 32 * 1_024;

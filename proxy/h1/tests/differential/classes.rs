@@ -311,7 +311,8 @@ const LONG_LINE: Class = Class {
     rule: "RFC 9112 3",
     why: "a server may answer 414 to a target longer than it wants to read, and 8,000 bytes are to be supported",
     explains: |case| {
-        let n_line = case.bytes.iter().position(|byte| *byte == b'\n').unwrap_or(case.bytes.len());
+        let line = case.bytes.strip_prefix(b"\r\n").unwrap_or(case.bytes);
+        let n_line = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
         case.refused("LineTooLong") && n_line >= 8_192
     },
 };
@@ -348,14 +349,15 @@ const EXTENSION: Class = Class {
 const LATE_FIELDS: Class = Class {
     name: "trailers that say what a head has to say",
     rule: "RFC 9110 6.5.1",
-    why: "fields that frame, route, authenticate or describe content come too late and are left out",
+    why: "fields that frame, route, authenticate or describe content come too late and are left out; so are names with an \
+        underscore, which some readers take for others",
     explains: |case| match (case.ours, case.theirs) {
         (Step::Taken(ours), Step::Taken(theirs)) => {
             let mut same = theirs.clone();
             same.trailers.retain(|field| ours.trailers.contains(field));
             let is_late = |field: &&Field| !ours.trailers.contains(field);
             let mut late = theirs.trailers.iter().filter(is_late);
-            same == *ours && late.all(|field| LATE.contains(&&field.name[..]))
+            same == *ours && late.all(|Field { name, .. }| name.contains(&b'_') || LATE.contains(&&name[..]))
         }
         _ => false,
     },
@@ -464,12 +466,11 @@ fn is_routable(authority: &[u8]) -> bool {
 }
 
 /// Names of the trailers that are made here and belong into a head.
-const LATE: [&[u8]; 14] = [
+const LATE: [&[u8]; 13] = [
     b"content-length",
     b"transfer-encoding",
     b"host",
     b"cookie",
-    b"a_b",
     b"if-match",
     b"x-forwarded-for",
     b"authorization",
