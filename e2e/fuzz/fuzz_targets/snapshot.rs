@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use igw_crds::snapshot::{Attachment, Route, Snapshot};
+use igw_crds::snapshot::{Attachment, Snapshot};
 use igw_crds::sync::Envelope;
 use libfuzzer_sys::fuzz_target;
 
@@ -16,22 +16,19 @@ fuzz_target!(|bytes: &[u8]| {
     igw_fuzz::within(n_bytes_max, bytes, || snapshots::tables(bytes));
 });
 
-/// Most bytes of tables: a route is in them once for each host that it is attached to, with its patterns compiled.
+/// Most bytes of tables: a route is in them once for each host that it is attached to, a pattern once for each port.
 fn tables_max(snapshot: &Snapshot) -> u64 {
-    let listeners = snapshot.gateways.iter().flat_map(|gateway| &gateway.listeners);
-    let attachments = listeners.flat_map(|listener| &listener.attachments);
+    let texts: Vec<_> =
+        snapshot.routes.iter().map(|route| serde_json::to_string(route).unwrap_or_default()).collect();
+    let n_patterns = texts.iter().map(|text| text.matches("Regex").count() as u64).sum::<u64>();
+    let listeners = || snapshot.gateways.iter().flat_map(|gateway| &gateway.listeners);
     let of_attachment = |attachment: &Attachment| {
-        let route = snapshot.routes.get(attachment.route.0 as usize).map_or(0, route_max);
-        route * (attachment.hosts.len() as u64 + 1)
+        let n_text = texts.get(attachment.route.0 as usize).map_or(0, String::len) as u64;
+        ROUTE_FACTOR * n_text * (attachment.hosts.len() as u64 + 1)
     };
-    attachments.map(of_attachment).sum()
-}
-
-fn route_max(route: &Route) -> u64 {
-    let text = serde_json::to_string(route).unwrap_or_default();
-    let n_patterns = text.matches("Regex").count() as u64;
+    let routes = listeners().flat_map(|listener| &listener.attachments).map(of_attachment).sum::<u64>();
     let compiling = if n_patterns > 0 { COMPILING_BYTES } else { 0 };
-    ROUTE_FACTOR * text.len() as u64 + PATTERN_BYTES * n_patterns + compiling
+    routes + PATTERN_BYTES * n_patterns * listeners().count() as u64 + compiling
 }
 
 /// A list of numbers that is read before its type is known takes 32 bytes for each, and twice the place.
