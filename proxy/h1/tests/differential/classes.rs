@@ -466,7 +466,10 @@ fn is_routable(authority: &[u8]) -> bool {
 }
 
 /// Names of the trailers that are made here and belong into a head.
-const LATE: [&[u8]; 13] = [
+const LATE: [&[u8]; 16] = [
+    b"connection",
+    b"proxy-connection",
+    b"upgrade",
     b"content-length",
     b"transfer-encoding",
     b"host",
