@@ -35,6 +35,15 @@ pub struct SyncConfig {
 /// Path of the endpoint.
 pub const SYNC_PATH: &str = "/v1/sync";
 
+/// In `versions`: the binary that runs, as release and digest.
+pub const VERSION_RUNNING: &str = "running";
+/// In `versions`: the binary on the disk of the proxy's node.
+pub const VERSION_ON_DISK: &str = "disk";
+/// In `versions`: the last binary that was to take over and did not come to serve.
+pub const VERSION_REFUSED: &str = "refused";
+/// In `versions`: why it did not.
+pub const VERSION_REFUSED_WHY: &str = "refusedWhy";
+
 /// What the proxy sends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -131,7 +140,7 @@ pub struct Envelope {
     pub hints: Vec<Hint>,
 }
 
-/// Something that speeds DNS up, never replaces it.
+/// Something that is worth doing soon. What it says of DNS speeds DNS up, never replaces it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 #[non_exhaustive]
@@ -141,6 +150,16 @@ pub enum Hint {
         /// Name of a template.
         fqdn: String,
     },
+    /// Let the binary on the disk take over.
+    TakeOver {
+        /// Node of the proxy that is meant.
+        node: String,
+        /// It, as the proxy's `versions` named it.
+        binary: String,
+    },
+    /// One that this release does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why an envelope is refused.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -26,6 +27,8 @@ pub struct Up {
     pub admin: SocketAddr,
     /// State lies on a disk of 1 MiB that only `igw up` and its proxy see. Needs the right to mount.
     pub is_disk_small: bool,
+    /// Folder of the binaries that run, where they are not those under test themselves.
+    pub binaries: Option<PathBuf>,
     child: Option<Child>,
     arguments: Vec<String>,
     scratch: TempDir,
@@ -50,6 +53,7 @@ impl Up {
             proxy_admin: free(ip)?,
             admin: free(ip)?,
             is_disk_small: false,
+            binaries: None,
             child: None,
             arguments: Vec::new(),
             scratch,
@@ -85,12 +89,16 @@ impl Up {
         let ready = self.scratch.path().join("ready");
         let _ = std::fs::remove_file(&ready);
         let log = File::options().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(binary("igw")?);
+        let igw = match &self.binaries {
+            Some(folder) => folder.join("igw"),
+            None => binary("igw")?,
+        };
+        let mut command = Command::new(&igw);
         if self.is_disk_small {
             std::fs::create_dir_all(&self.state)?;
             command = Command::new("unshare");
             command.args(["--mount", "sh", "-c", "mount -t tmpfs -o size=1m igw \"$0\" && exec \"$@\""]);
-            command.arg(&self.state).arg(binary("igw")?);
+            command.arg(&self.state).arg(&igw);
         }
         let child = command
             .arg("up")
@@ -131,6 +139,59 @@ impl Up {
     /// Fails if it is not found.
     pub fn server_pid(&self) -> anyhow::Result<u32> {
         self.pids("--server")?.into_iter().next().context("no serving process")
+    }
+
+    /// Runs copies of the binaries, so that they can be replaced.
+    ///
+    /// # Errors
+    /// Fails if they were not built.
+    pub fn own_binaries(&mut self) -> anyhow::Result<()> {
+        let folder = self.scratch.path().join("bin");
+        std::fs::create_dir(&folder)?;
+        std::fs::copy(binary("igw")?, folder.join("igw"))?;
+        self.binaries = Some(folder);
+        self.release(0)
+    }
+
+    /// Puts release `n` of the proxy in the place of the one before: the same program in a file of other bytes.
+    ///
+    /// # Errors
+    /// Fails without binaries of its own.
+    pub fn release(&self, n: u32) -> anyhow::Result<()> {
+        let mut program = std::fs::read(binary("igw-proxy")?)?;
+        program.extend_from_slice(format!("release {n}").as_bytes());
+        self.replace_proxy(&program, 0o755)
+    }
+
+    /// Puts something else in the place of the proxy's binary.
+    ///
+    /// # Errors
+    /// As [`Up::release`].
+    pub fn replace_proxy(&self, program: &[u8], mode: u32) -> anyhow::Result<()> {
+        let folder = self.binaries.as_ref().context("no binaries of its own")?;
+        let new = folder.join("igw-proxy.new");
+        std::fs::write(&new, program)?;
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode))?;
+        std::fs::rename(&new, folder.join("igw-proxy"))?;
+        Ok(())
+    }
+
+    /// Pid of the proxy's supervisor.
+    ///
+    /// # Errors
+    /// Fails if it does not run.
+    pub fn supervisor_pid(&self) -> anyhow::Result<u32> {
+        let servers = self.server_pids()?;
+        let all = self.pids("igw-proxy")?;
+        all.into_iter().find(|pid| !servers.contains(pid)).context("no supervisor")
+    }
+
+    /// Pids of all serving processes of the proxy, those that finish what they began too.
+    ///
+    /// # Errors
+    /// Fails if processes cannot be listed.
+    pub fn server_pids(&self) -> anyhow::Result<Vec<u32>> {
+        self.pids("--server")
     }
 
     /// Stops and waits for the end.

@@ -81,15 +81,9 @@ fn all_killed_and_started_again_serve_within_a_second() -> anyhow::Result<()> {
     let (mut up, _origin, address) = scene(1_000)?;
     let server = up.server_pid()?;
     up.kill_operator()?;
-    let parent = std::fs::read_to_string(format!("/proc/{server}/stat"))?;
-    let supervisor: u32 = parent
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.split_whitespace().nth(1))
-        .unwrap_or_default()
-        .parse()?;
-    signal(supervisor, "KILL")?;
-    eventually("the server ends with its supervisor", Duration::from_secs(5), || up.server_pid().is_err())?;
+    signal(up.supervisor_pid()?, "KILL")?;
+    signal(server, "KILL")?;
+    eventually("nobody is left", Duration::from_secs(5), || up.server_pid().is_err())?;
     let started = Instant::now();
     up.restart()?;
     let took = eventually("served again", Duration::from_secs(2), || {
@@ -97,5 +91,26 @@ fn all_killed_and_started_again_serve_within_a_second() -> anyhow::Result<()> {
     })?;
     println!("served {:?} after the start", started.elapsed());
     assert!(started.elapsed() < Duration::from_millis(1_500), "{took:?}");
+    Ok(())
+}
+
+#[test]
+fn a_killed_supervisor_refuses_nothing() -> anyhow::Result<()> {
+    let (mut up, _origin, address) = scene(3)?;
+    up.kill_operator()?;
+    let server = up.server_pid()?;
+    signal(up.supervisor_pid()?, "KILL")?;
+    for _ in 0..100 {
+        assert_eq!(get(address, "h1.test", "/")?.status, 200, "the server serves on without its supervisor");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    up.restart()?;
+    eventually("the next supervisor's server has taken over", Duration::from_secs(5), || {
+        // Whoever asks meanwhile is answered.
+        let is_served = get(address, "h1.test", "/").is_ok_and(|answer| answer.status == 200);
+        is_served && up.server_pids().is_ok_and(|pids| pids.len() == 1 && !pids.contains(&server))
+    })?;
+    up.stop()?;
+    assert!(get(address, "h1.test", "/").is_err(), "nothing is left behind");
     Ok(())
 }

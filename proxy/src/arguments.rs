@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
     /// Run as the server of a supervisor, which is connected to standard input
     #[arg(long, hide = true)]
     pub(crate) server: bool,
+    /// Another server leads: serve what is at rest, and lead when that one has retired
+    #[arg(long, hide = true, requires = "server")]
+    pub(crate) standby: bool,
 }
 
 /// Form of log lines.

@@ -1,11 +1,12 @@
 //! `igw-proxy`: serves what a snapshot says.
 //!
 //! Two processes of one binary: a supervisor that owns the listening sockets, and the server that it starts
-//! with them.
+//! with them; while a release is taken over, servers of two binaries.
 
 mod admin;
 mod allocations;
 mod arguments;
+mod binary;
 mod clock;
 mod control;
 #[cfg(test)]

@@ -3,15 +3,21 @@
 
 pub(crate) mod bootstrap;
 mod discovery;
+mod drain;
+mod duties;
 mod health;
+mod lead;
 mod persist;
 mod pull;
+mod report;
 mod sockets;
+mod versions;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,27 +25,31 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use igw_crds::snapshot::Snapshot;
-use igw_crds::sync::{BindFailure, BindFailureKind, Envelope, ListenerReport, Report};
+use igw_crds::sync::{BindFailureKind, Envelope, Hint};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, LocalSet};
 use tracing::{error, info, warn};
 
-use crate::admin::{self, AdminState};
+use crate::admin::AdminState;
 use crate::arguments::Arguments;
 use crate::log::LogWriter;
 use crate::metrics::series::SeriesIndex;
+use crate::metrics::upgrades::UpgradeCounts;
 use crate::metrics::{Metrics, Readings};
-use crate::shared::{Phase, Shared};
-use crate::supervisor::channel::{BindResult, ServerEnd};
+use crate::shared::Shared;
+use crate::supervisor::channel::{BindResult, OfServer, Standing};
 use crate::tables::{Lasting, Tables};
 use crate::upstream::backend::Backend;
 use crate::worker::{Command, WorkerThread};
 use bootstrap::Bootstrap;
 use discovery::Discovery;
+use drain::Leaving;
 use health::Checks;
+use lead::{Door, Lead};
 use persist::State;
-use sockets::SocketSource;
+use sockets::{Heard, SupervisorLink};
+use versions::Versions;
 
 /// What can wake the control loop besides signals and the clock.
 enum Event {
@@ -47,8 +57,16 @@ enum Event {
     Envelope(Box<Envelope>),
     /// Endpoints of a back end were named anew.
     Endpoints(Arc<Backend>),
-    /// The supervisor answered.
-    Sockets(io::Result<Vec<(BindResult, Vec<std::os::fd::OwnedFd>)>>),
+    /// The supervisor of this number said something.
+    Supervisor(u32, Heard),
+    /// Workers have done all that they were told before.
+    Settled(Standing),
+    /// No other server leads.
+    Leads(Lead),
+    /// A supervisor that did not start this server.
+    Caller(OwnedFd),
+    /// The binaries were looked at.
+    Versions(Box<Versions>),
 }
 
 /// Runs the server until it is asked to stop and has drained.
@@ -56,9 +74,6 @@ enum Event {
 /// # Errors
 /// Fails if threads or signals are not to be had, or if `--snapshot` names no snapshot at the start.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    // A server without its supervisor would hold the ports: it drains as soon as the supervisor is gone.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
-        .context("parent's end cannot be watched")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async { Control::new(arguments)?.run().await })
@@ -74,15 +89,32 @@ struct Control {
     discovery: Discovery,
     checks: Checks,
     live_since: Arc<AtomicU64>,
-    sockets: SocketSource,
+    supervisor: SupervisorLink,
+    /// Counts supervisors.
+    n_supervisors: u32,
+    post: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
     ejections: mpsc::UnboundedReceiver<Arc<Backend>>,
     report: watch::Sender<pull::Standing>,
     admin: Rc<AdminState>,
     background: Vec<JoinHandle<()>>,
+    versions: Versions,
+    upgrades: Arc<UpgradeCounts>,
+    lead: Option<Lead>,
+    door: Option<Door>,
+    /// When a server without supervisor gives up.
+    orphan_until: Option<tokio::time::Instant>,
+    /// The supervisor was told that this server serves.
+    is_proven: bool,
+    is_looking: Rc<Cell<bool>>,
     tables: Arc<Tables>,
     snapshot: Snapshot,
+    /// What is served and not at rest yet.
+    unsaved: Option<Envelope>,
     bound: BTreeMap<SocketAddr, usize>,
+    /// The sockets of workers once more, for the next supervisor.
+    held: BTreeMap<SocketAddr, Vec<OwnedFd>>,
+    is_asking: bool,
     failures: BTreeMap<SocketAddr, crate::supervisor::channel::Failure>,
     bind_pause: Duration,
     bind_again: Option<tokio::time::Instant>,
@@ -103,12 +135,8 @@ impl Control {
             .collect::<io::Result<_>>()
             .context("worker threads cannot be started")?;
         let state = State::open(&arguments.state);
-        let channel = ServerEnd::new(io::stdin().as_fd().try_clone_to_owned()?);
-        let of_sockets = post.clone();
-        let sockets = SocketSource::start(channel, move |answer| {
-            // A closed channel means that the process ends.
-            let _ = of_sockets.send(Event::Sockets(answer));
-        })?;
+        let channel = io::stdin().as_fd().try_clone_to_owned()?;
+        let supervisor = SupervisorLink::start(channel, duties::hear(&post, 0))?;
         let of_discovery = post.clone();
         let discovery = Discovery::new(state.endpoints(), move |backend| {
             let _ = of_discovery.send(Event::Endpoints(backend));
@@ -116,6 +144,7 @@ impl Control {
         let (report, _) = watch::channel(pull::Standing::default());
         let checks = Checks::default();
         let live_since = Arc::new(AtomicU64::new(0));
+        let upgrades = Arc::new(UpgradeCounts::default());
         let metrics = Metrics::new(Readings {
             series: Arc::clone(&series),
             shared: Arc::clone(&shared),
@@ -123,6 +152,7 @@ impl Control {
             checks: Arc::clone(&checks.counts),
             queries: discovery.queries(),
             live_since: Arc::clone(&live_since),
+            upgrades: Arc::clone(&upgrades),
         });
         let admin = Rc::new(AdminState::new(Arc::clone(&shared), metrics, discovery.states()));
         let control = Self {
@@ -135,24 +165,36 @@ impl Control {
             discovery,
             checks,
             live_since,
-            sockets,
+            supervisor,
+            n_supervisors: 0,
+            post,
             events,
             ejections,
             report,
             admin,
             background: Vec::new(),
+            versions: Versions::new(),
+            upgrades,
+            lead: None,
+            door: None,
+            orphan_until: None,
+            is_proven: false,
+            is_looking: Rc::default(),
             tables: Arc::new(Tables::default()),
             snapshot: Snapshot::default(),
+            unsaved: None,
             bound: BTreeMap::new(),
+            held: BTreeMap::new(),
+            is_asking: false,
             failures: BTreeMap::new(),
             bind_pause: FIRST_BIND_PAUSE,
             bind_again: None,
         };
-        control.start(post)
+        control.start()
     }
 
-    /// Loads what is at rest and starts the tasks that run beside the loop.
-    fn start(mut self, post: mpsc::UnboundedSender<Event>) -> anyhow::Result<Self> {
+    /// Loads what is at rest, and begins to wait for the lead.
+    fn start(mut self) -> anyhow::Result<Self> {
         match &self.arguments.snapshot {
             Some(folder) => {
                 let path = folder.join("snapshot.json");
@@ -163,84 +205,88 @@ impl Control {
                 self.apply(&envelope, Keep::No);
             }
             None => {
-                self.lasting.keys.add_folder(&self.state.keys());
-                if let Some(envelope) = self.state.newest_envelope() {
-                    info!(generation = envelope.generation, "serving the last known good snapshot");
-                    self.apply(&envelope, Keep::No);
-                }
+                // What is wrong with the command line is told before anything is served.
+                self.source()?;
+                self.load();
                 self.take_bootstrap();
-                let bootstrap = self.arguments.bootstrap.as_deref().map(Bootstrap::new);
-                let source = pull::Source::parse(self.arguments.sync.as_deref(), bootstrap)?;
-                let identity =
-                    pull::Identity { gateway: self.arguments.gateway.clone(), node: self.arguments.node() };
-                let deliver = move |envelope| {
-                    let _ = post.send(Event::Envelope(Box::new(envelope)));
-                };
-                self.background.push(tokio::task::spawn_local(pull::run(
-                    source,
-                    identity,
-                    self.report.subscribe(),
-                    deliver,
-                )));
             }
         }
-        self.background.extend(admin::start(
-            Rc::clone(&self.admin),
-            self.arguments.admin(),
-            &self.arguments.state,
-        ));
+        if !self.arguments.standby {
+            self.wait_for_lead();
+        } else if self.tables.stamp() == 0 {
+            // Nothing is at rest, so that nothing is to be served before the lead.
+            let _ = self.post.send(Event::Settled(Standing::default()));
+        }
         Ok(self)
     }
 
-    /// Arms of the loop: a signal, an event, an ejection, the next attempt to bind, the clock.
+    /// Arms of the loop: a signal, an event, an ejection, the next attempt to bind, the end of patience without a
+    /// supervisor, another snapshot at rest, the clock.
     async fn run(mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut reopen = signal(SignalKind::user_defined1())?;
+        // A terminal or a careless command sends these to all processes; the supervisor decides.
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut upgrade = signal(SignalKind::user_defined2())?;
         let mut clock = tokio::time::interval(CLOCK);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let bind_again = self.bind_again;
+        let mut look = tokio::time::interval(STANDBY_LOOK);
+        let mut at_rest = self.state.stamp();
+        let sleep = async |until: Option<tokio::time::Instant>| match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        };
+        let leaving = loop {
+            let (bind_again, orphan_until) = (self.bind_again, self.orphan_until);
             tokio::select! {
-                _ = terminate.recv() => break,
-                // A terminal sends it to the whole group; the supervisor decides.
+                _ = terminate.recv() => break Leaving::Stop,
                 _ = interrupt.recv() => {}
+                _ = upgrade.recv() => {}
                 _ = hangup.recv() => self.reread(),
                 _ = reopen.recv() => self.log.reopen(),
-                event = self.events.recv() => match event {
-                    Some(Event::Envelope(envelope)) => self.take(&envelope),
-                    Some(Event::Endpoints(backend)) => self.checks.follow(&backend),
-                    Some(Event::Sockets(answer)) => self.listen(answer),
-                    None => break,
+                Some(event) = self.events.recv() => if let Some(leaving) = self.act(event) {
+                    break leaving;
                 },
                 Some(backend) = self.ejections.recv() => backend.refresh(),
-                () = async {
-                    match bind_again {
-                        Some(at) => tokio::time::sleep_until(at).await,
-                        None => std::future::pending().await,
-                    }
-                } => {
+                () = sleep(bind_again) => {
                     self.bind_again = None;
                     self.ask_sockets();
                 }
+                () = sleep(orphan_until) => break Leaving::Stop,
+                _ = look.tick(), if self.lead.is_none() && self.arguments.snapshot.is_none() => {
+                    if self.state.stamp() != at_rest {
+                        at_rest = self.state.stamp();
+                        self.load();
+                    }
+                }
                 _ = clock.tick() => {
-                    self.state.save_endpoints(self.discovery.persisted());
+                    if self.lead.is_some() {
+                        self.state.save_endpoints(self.discovery.persisted());
+                        self.look_at_binaries();
+                    }
                     for backend in &self.tables.backends {
                         backend.refresh_if_ejection_ended();
                     }
                 }
             }
-        }
-        self.drain(&mut terminate).await;
+        };
+        self.leave(leaving, &mut terminate).await;
         Ok(())
     }
 
     /// Takes a snapshot of the control side unless it is older than the one that runs.
     fn take(&mut self, envelope: &Envelope) {
         for hint in &envelope.hints {
-            if let igw_crds::sync::Hint::Resolve { fqdn } = hint {
-                self.discovery.hint(fqdn);
+            match hint {
+                Hint::Resolve { fqdn } => self.discovery.hint(fqdn),
+                Hint::TakeOver { node, binary }
+                    if *node == self.arguments.node() && self.versions.may_take_over(binary) =>
+                {
+                    info!(binary, "the control side asks for the binary on disk");
+                    self.supervisor.say(&OfServer::TakeOver, &[]);
+                }
+                _ => {}
             }
         }
         if !envelope.has_snapshot() {
@@ -312,8 +358,8 @@ impl Control {
         self.ask_sockets();
         self.report(None);
         if keep == Keep::Yes {
-            self.state.save_keys(self.lasting.keys.texts());
-            self.state.save_envelope(envelope.clone());
+            self.unsaved = Some(envelope.clone());
+            self.save();
         }
     }
 
@@ -329,7 +375,8 @@ impl Control {
             && wanted.iter().all(|address| self.bound.contains_key(address));
         if !is_same {
             self.close_unwanted(&wanted);
-            self.sockets.ask(wanted);
+            self.is_asking = true;
+            self.supervisor.ask(wanted);
         }
         for bind in &self.tables.binds {
             if self.bound.get(&bind.address).is_some_and(|port| *port != bind.port) {
@@ -344,24 +391,17 @@ impl Control {
             self.bound.keys().filter(|address| !wanted.contains(address)).copied().collect();
         for address in unwanted {
             self.bound.remove(&address);
+            self.held.remove(&address);
             self.tell(|| Command::Close { address });
         }
     }
 
-    /// Hands the sockets to the workers, one each.
-    fn listen(&mut self, answer: io::Result<Vec<(BindResult, Vec<std::os::fd::OwnedFd>)>>) {
-        let answers = match answer {
-            Ok(answers) => answers,
-            Err(error) => {
-                error!(%error, "supervisor gave no sockets");
-                self.bind_later();
-                return;
-            }
-        };
+    /// Hands the sockets to the workers, one each; more than that are shared out.
+    fn listen(&mut self, answers: Vec<(BindResult, Vec<OwnedFd>)>) {
+        self.is_asking = false;
         self.failures.clear();
-        for (result, sockets) in answers {
-            let Some(address) = result.address else { continue };
-            if let Some(failure) = result.failure {
+        for (BindResult { address, failure }, sockets) in answers {
+            if let Some(failure) = failure {
                 self.failures.insert(address, failure);
                 continue;
             }
@@ -371,7 +411,9 @@ impl Control {
                 continue;
             }
             self.bound.insert(address, bind.port);
-            for (worker, socket) in self.workers.iter().zip(sockets) {
+            let held = sockets.iter().filter_map(|socket| socket.try_clone().ok());
+            self.held.insert(address, held.collect());
+            for (worker, socket) in self.workers.iter().cycle().zip(sockets) {
                 let socket = std::net::TcpListener::from(socket);
                 // A worker that is gone has been reported by its thread.
                 let _ = worker.commands.send(Command::Listen { address, port: bind.port, socket });
@@ -409,111 +451,6 @@ impl Control {
             let _ = worker.commands.send(command());
         }
     }
-
-    /// Publishes how things stand.
-    fn report(&self, refused: Option<String>) {
-        let mut listeners = Vec::new();
-        for gateway in &self.snapshot.gateways {
-            let name = format!("{}/{}", gateway.namespace, gateway.name);
-            for listener in &gateway.listeners {
-                let of_port = |bind: &&crate::tables::Bind| {
-                    bind.address.port() == listener.port
-                        && self
-                            .tables
-                            .ports
-                            .get(bind.port)
-                            .and_then(Option::as_ref)
-                            .is_some_and(|port| *port.gateway == *name)
-                };
-                let binds: Vec<SocketAddr> =
-                    self.tables.binds.iter().filter(of_port).map(|bind| bind.address).collect();
-                let fault = self.tables.faults.get(&(name.as_str().into(), listener.name.as_str().into()));
-                let error = match binds.first() {
-                    None => first_address(gateway, listener.port).map(|address| BindFailure {
-                        address,
-                        kind: BindFailureKind::HeldByOtherGateway,
-                        message: format!("an older gateway has {address}; choose another address or port"),
-                    }),
-                    Some(_) => binds.iter().find_map(|address| {
-                        let failure = self.failures.get(address)?;
-                        Some(BindFailure {
-                            address: *address,
-                            kind: failure.kind,
-                            message: failure.message.clone(),
-                        })
-                    }),
-                };
-                let of_tls = |address: &SocketAddr| {
-                    Some(BindFailure {
-                        address: *address,
-                        kind: BindFailureKind::Other,
-                        message: fault?.clone(),
-                    })
-                };
-                let error = error.or_else(|| binds.first().and_then(of_tls));
-                listeners.push(ListenerReport {
-                    gateway: name.clone(),
-                    listener: listener.name.clone(),
-                    bound: binds.into_iter().filter(|address| self.bound.contains_key(address)).collect(),
-                    error,
-                });
-            }
-        }
-        let report = Report { listeners, serving: self.tables.stamp() > 0, refused };
-        self.admin
-            .set_report(report.clone(), self.tables.binds.len() == self.bound.len() + self.failures.len());
-        self.report.send_if_modified(|standing| {
-            let now = pull::Standing { epoch: self.tables.epoch, generation: self.tables.generation, report };
-            let is_news = *standing != now;
-            *standing = now;
-            is_news
-        });
-    }
-
-    /// Ends in order: no new connections, requests finish, tunnels go on for their own time, then what is left ends.
-    async fn drain(self, terminate: &mut tokio::signal::unix::Signal) {
-        let of_gateways = |ms: fn(&igw_crds::snapshot::Settings) -> u64| {
-            Duration::from_millis(
-                self.snapshot.gateways.iter().map(|gateway| ms(&gateway.settings)).max().unwrap_or(0),
-            )
-        };
-        let limit = self.arguments.drain_timeout.unwrap_or_else(|| of_gateways(|settings| settings.drain_ms));
-        let of_tunnels =
-            self.arguments.drain_timeout.unwrap_or_else(|| of_gateways(|settings| settings.drain_tunnels_ms));
-        info!(connections = self.shared.n_connections(), ?limit, "draining");
-        self.state.save_endpoints(self.discovery.persisted());
-        self.shared.set_phase(Phase::Stopping);
-        self.tell(|| Command::Phase);
-        let shared = &self.shared;
-        let until = async |is_over: &dyn Fn() -> bool| {
-            while !is_over() {
-                tokio::time::sleep(DRAIN_LOOK).await;
-            }
-        };
-        let is_empty = || shared.n_connections() == 0;
-        let in_order = async {
-            let _ = tokio::time::timeout(limit, until(&is_empty)).await;
-            let rest = of_tunnels.saturating_sub(limit);
-            let _ = tokio::time::timeout(rest, until(&|| shared.n_tunnels() == 0)).await;
-        };
-        tokio::select! {
-            () = in_order => {}
-            _ = terminate.recv() => {}
-        }
-        // Tunnels end with a word in the log.
-        self.shared.set_phase(Phase::Ending);
-        self.tell(|| Command::Phase);
-        let _ = tokio::time::timeout(DRAIN_LOOK * 10, until(&|| shared.n_tunnels() == 0)).await;
-        self.shared.set_phase(Phase::Ended);
-        self.tell(|| Command::Phase);
-        for task in &self.background {
-            task.abort();
-        }
-        for worker in self.workers {
-            worker.join();
-        }
-        self.log.finish();
-    }
 }
 
 /// Whether a snapshot becomes the last known good one on disk.
@@ -521,11 +458,6 @@ impl Control {
 enum Keep {
     Yes,
     No,
-}
-
-fn first_address(gateway: &igw_crds::snapshot::Gateway, port: u16) -> Option<SocketAddr> {
-    let any = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-    Some(SocketAddr::new(gateway.addresses.first().copied().unwrap_or(any), port))
 }
 
 /// Leaves one gateway in the snapshot, all where none is named, and binds what this node is to bind.
@@ -575,7 +507,8 @@ fn memory_bytes() -> Option<u64> {
 const CLOCK: Duration = Duration::from_secs(1);
 const FIRST_BIND_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_BIND_PAUSE: Duration = Duration::from_secs(2);
-const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// Time between two looks of a server that does not lead at what is at rest.
+const STANDBY_LOOK: Duration = Duration::from_millis(100);
 /// Descriptors kept for admin, checks, DNS and files.
 const RESERVED_DESCRIPTORS: u64 = 64;
 const BYTES_PER_CONNECTION: u64 = 64 * 1024;

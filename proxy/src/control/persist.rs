@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 
@@ -31,6 +31,7 @@ pub(crate) struct RememberedEndpoint {
 pub(crate) struct State {
     folder: PathBuf,
     writes: Sender<Job>,
+    thread: Option<std::thread::JoinHandle<()>>,
     saved: std::cell::RefCell<Remembered>,
     /// Fingerprints of the keys of the last two snapshots.
     kept_keys: std::cell::RefCell<[BTreeSet<String>; 2]>,
@@ -81,13 +82,14 @@ impl State {
                 }
             }
         });
-        if let Err(error) = started {
-            warn!(%error, "state thread not started; nothing will be remembered");
-        }
+        let thread = started
+            .inspect_err(|error| warn!(%error, "state thread not started; nothing will be remembered"))
+            .ok();
         let saved = read_endpoints(&folder.join(ENDPOINTS)).unwrap_or_default();
         Self {
             folder: folder.to_owned(),
             writes,
+            thread,
             saved: std::cell::RefCell::new(saved),
             kept_keys: std::cell::RefCell::new([BTreeSet::new(), keys_in(&folder.join(KEYS))]),
         }
@@ -165,6 +167,21 @@ impl State {
             Err(error) => warn!(%error, "endpoints not encoded"),
         }
         *self.saved.borrow_mut() = endpoints;
+    }
+
+    /// Writes what is left; another process may write then.
+    pub(crate) fn finish(self) {
+        let Self { writes, thread, .. } = self;
+        drop(writes);
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            warn!("state thread panicked");
+        }
+    }
+
+    /// Changes when another snapshot is at rest.
+    pub(crate) fn stamp(&self) -> Option<(u64, i64, i64)> {
+        let facts = std::fs::metadata(self.folder.join(SNAPSHOT)).ok()?;
+        Some((facts.ino(), facts.mtime(), facts.mtime_nsec()))
     }
 
     fn write(&self, job: Job) {

@@ -1,5 +1,6 @@
 //! Pulls snapshots: a long poll that carries the report up and a newer snapshot down.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub(crate) struct Standing {
     pub(crate) epoch: u64,
     pub(crate) generation: u64,
     pub(crate) report: Report,
+    pub(crate) versions: BTreeMap<String, String>,
 }
 
 // === impl Source ===
@@ -178,7 +180,7 @@ async fn ask(source: &Source, identity: &Identity, standing: &Standing) -> anyho
         generation: standing.generation,
         wait_s: WAIT_S,
         report: standing.report.clone(),
-        versions: [("running".to_owned(), env!("CARGO_PKG_VERSION").to_owned())].into(),
+        versions: standing.versions.clone(),
     };
     let request = Request::builder()
         .method(Method::POST)

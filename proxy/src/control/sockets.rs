@@ -1,44 +1,81 @@
-//! The thread that asks the supervisor for sockets: its conversation blocks, the control loop does not.
+//! The way to the supervisor: a thread hears it, because hearing blocks and the control loop does not.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Sender, channel};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use crate::supervisor::channel::{BindResult, ServerEnd, Wanted};
+use tracing::warn;
 
-/// The way to the supervisor.
-pub(crate) struct SocketSource {
-    wanted: Sender<Wanted>,
+use crate::supervisor::channel::{BindResult, OfServer, OfSupervisor, ServerEnd, Standing, Upgrades};
+
+/// What the supervisor says.
+pub(crate) enum Heard {
+    /// What became of every address that was asked for.
+    Sockets(Vec<(BindResult, Vec<OwnedFd>)>),
+    Retire,
+    Upgrades(Upgrades),
+    /// It is gone.
+    Gone,
 }
 
-// === impl SocketSource ===
+/// The way to the supervisor.
+pub(crate) struct SupervisorLink {
+    end: Arc<ServerEnd>,
+}
 
-impl SocketSource {
-    /// Starts the thread; `deliver` gets every answer.
+// === impl SupervisorLink ===
+
+impl SupervisorLink {
+    /// Starts the thread; `deliver` gets all that is heard.
     ///
     /// # Errors
     /// Fails if the machine has no room for a thread.
-    pub(crate) fn start(
-        channel_end: ServerEnd,
-        deliver: impl Fn(io::Result<Vec<(BindResult, Vec<OwnedFd>)>>) + Send + 'static,
-    ) -> io::Result<Self> {
-        let (wanted, inbox) = channel::<Wanted>();
+    pub(crate) fn start(channel: OwnedFd, deliver: impl Fn(Heard) + Send + 'static) -> io::Result<Self> {
+        let end = Arc::new(ServerEnd::new(channel));
+        let heard = Arc::clone(&end);
         std::thread::Builder::new().name("sockets".to_owned()).spawn(move || {
-            while let Ok(mut wanted) = inbox.recv() {
-                // Only the newest wish counts.
-                while let Ok(newer) = inbox.try_recv() {
-                    wanted = newer;
+            let mut answers = Vec::new();
+            loop {
+                match heard.receive() {
+                    Ok(Some((OfSupervisor::Bound(result), sockets))) => answers.push((result, sockets)),
+                    Ok(Some((OfSupervisor::Done, _))) => {
+                        deliver(Heard::Sockets(std::mem::take(&mut answers)));
+                    }
+                    Ok(Some((OfSupervisor::Retire, _))) => deliver(Heard::Retire),
+                    Ok(Some((OfSupervisor::Upgrades(upgrades), _))) => deliver(Heard::Upgrades(upgrades)),
+                    Ok(None) => return deliver(Heard::Gone),
+                    Err(error) => {
+                        warn!(%error, "supervisor is not heard any more");
+                        return deliver(Heard::Gone);
+                    }
                 }
-                deliver(channel_end.ask(&wanted));
             }
         })?;
-        Ok(Self { wanted })
+        Ok(Self { end })
     }
 
     /// Asks for sockets on all these addresses and no others.
     pub(crate) fn ask(&self, addresses: Vec<SocketAddr>) {
-        // The thread ends only with the process.
-        let _ = self.wanted.send(Wanted { addresses });
+        self.say(&OfServer::Wants { addresses }, &[]);
+    }
+
+    pub(crate) fn say(&self, message: &OfServer, descriptors: &[BorrowedFd<'_>]) {
+        // A supervisor that is gone is told by the thread.
+        let _ = self.end.send(message, descriptors);
+    }
+
+    /// Tells a supervisor that did not start this server what there is.
+    pub(crate) fn introduce<'s>(
+        &self,
+        sockets: impl Iterator<Item = (&'s SocketAddr, &'s Vec<OwnedFd>)>,
+        standing: Standing,
+    ) {
+        for (address, sockets) in sockets {
+            let descriptors: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
+            self.say(&OfServer::Holds { address: *address }, &descriptors);
+        }
+        self.say(&OfServer::Serves(standing), &[]);
+        self.say(&OfServer::Leads, &[]);
     }
 }

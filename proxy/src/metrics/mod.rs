@@ -6,6 +6,7 @@ pub(crate) mod greetings;
 pub(crate) mod handshakes;
 pub(crate) mod series;
 pub(crate) mod streams;
+pub(crate) mod upgrades;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::upstream::endpoint::State;
 use checks::CheckCounts;
 use series::{BOUNDS_MS, Labels, SeriesIndex, Sums};
 use streams::{StreamResult, StreamSums};
+use upgrades::UpgradeCounts;
 
 /// The registry of the process.
 pub(crate) struct Metrics {
@@ -36,6 +38,7 @@ pub(crate) struct Readings {
     pub(crate) queries: Box<dyn Fn() -> Vec<(String, &'static str, u64)> + Send + Sync>,
     /// Moment the running snapshot went live.
     pub(crate) live_since: Arc<std::sync::atomic::AtomicU64>,
+    pub(crate) upgrades: Arc<UpgradeCounts>,
 }
 
 // === impl Metrics ===
@@ -107,6 +110,18 @@ impl Collector for Readings {
                 vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
             ),
         ];
+        let upgrades =
+            self.upgrades.all().map(|(result, count)| (vec![("result", result.to_owned())], count));
+        families.push(counter(
+            "igw_proxy_upgrades_total",
+            "Upgrades of the binary by result.",
+            upgrades.into(),
+        ));
+        families.push(gauge(
+            "igw_proxy_retired_servers",
+            "Servers of an earlier binary that finish what they began.",
+            vec![(vec![], self.upgrades.n_retired() as f64)],
+        ));
         families.extend(streams(&self.series.used_streams()));
         let greetings = self.shared.greetings.all().filter(|(_, count)| *count > 0);
         families.push(counter(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use igw_crds::sync::BindFailureKind;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,25 +17,51 @@ pub(crate) struct Sockets {
     bound: BTreeMap<SocketAddr, Vec<Socket>>,
 }
 
+/// What becomes of sockets that are not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    Close,
+    /// Another server wants them.
+    Keep,
+}
+
 // === impl Sockets ===
 
 impl Sockets {
-    /// Binds what is wanted and not bound, closes what is not wanted, and tells what became of each address.
+    /// Takes over what is bound already.
+    pub(crate) fn inherit(&mut self, sockets: BTreeMap<SocketAddr, Vec<OwnedFd>>) {
+        for (address, sockets) in sockets {
+            self.bound.insert(address, sockets.into_iter().map(Socket::from).collect());
+        }
+    }
+
+    pub(crate) fn bound(&self) -> &BTreeMap<SocketAddr, Vec<Socket>> {
+        &self.bound
+    }
+
+    /// Binds what is wanted and not bound, and tells what became of each address.
     pub(crate) fn follow(
         &mut self,
         wanted: &[SocketAddr],
         n_workers: usize,
+        others: Others,
     ) -> Vec<(BindResult, Vec<BorrowedFd<'_>>)> {
         self.bound.retain(|address, _| {
-            let is_wanted = wanted.contains(address);
-            if !is_wanted {
+            let is_kept = others == Others::Keep || wanted.contains(address);
+            if !is_kept {
                 info!(%address, "listener closed");
             }
-            is_wanted
+            is_kept
         });
         let mut failures = BTreeMap::new();
         for address in wanted {
-            if self.bound.contains_key(address) {
+            if let Some(sockets) = self.bound.get_mut(address) {
+                // What was inherited may be of a server with fewer workers.
+                let n_missing = n_workers.saturating_sub(sockets.len());
+                match listen(*address, n_missing, true) {
+                    Ok(more) => sockets.extend(more),
+                    Err(error) => warn!(%address, %error, "no sockets for some workers"),
+                }
                 continue;
             }
             // Our own sockets on the same port would make the probe fail; they are no stranger's.
@@ -55,14 +81,10 @@ impl Sockets {
             .map(|address| {
                 let failure = failures.remove(address);
                 let sockets = self.bound.get(address).map(Vec::as_slice).unwrap_or_default();
-                let result = BindResult { address: Some(*address), failure };
+                let result = BindResult { address: *address, failure };
                 (result, sockets.iter().map(AsFd::as_fd).collect())
             })
             .collect()
-    }
-
-    pub(crate) fn close_all(&mut self) {
-        self.bound.clear();
     }
 }
 

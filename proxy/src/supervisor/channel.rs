@@ -1,31 +1,66 @@
-//! How sockets travel: a seqpacket socket pair between supervisor and server, JSON messages, descriptors as
-//! ancillary data.
+//! How supervisor and server speak: a seqpacket socket pair, JSON messages, descriptors as ancillary data.
 //!
 //! The server says which addresses it wants; the supervisor answers with one message for each, with one
-//! socket per worker, and a last message without an address.
+//! socket per worker, and a last message. Either says other things at any time. What one side does not know is
+//! passed over: the two may be of different releases.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use igw_crds::sync::BindFailureKind;
+use rustix::fs::OFlags;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-/// What the server wants to listen on. What it does not name any more is closed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Wanted {
-    pub(crate) addresses: Vec<SocketAddr>,
+/// What a server says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OfServer {
+    /// It wants to listen on these addresses and no others.
+    Wants { addresses: Vec<SocketAddr> },
+    /// Its workers accept connections.
+    Serves(Standing),
+    /// It alone writes state, reports and shows the admin pages.
+    Leads,
+    /// The control side asks for the binary on disk.
+    TakeOver,
+    /// To a supervisor that it did not start: it listens on this address, with these sockets.
+    Holds { address: SocketAddr },
 }
 
-/// Answer for one address; without an address the end of the answers.
+/// What a supervisor says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OfSupervisor {
+    /// Answer for one address.
+    Bound(BindResult),
+    /// End of the answers.
+    Done,
+    /// Another server serves: finish what is under way.
+    Retire,
+    /// How upgrades went.
+    Upgrades(Upgrades),
+}
+
+/// What a server serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) epoch: u64,
+    pub(crate) generation: u64,
+    pub(crate) listening: Vec<SocketAddr>,
+}
+
+/// What became of an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BindResult {
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: SocketAddr,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -36,12 +71,31 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// Supervisor's end: blocking too, one thread for each server.
-pub(crate) struct SupervisorEnd {
-    socket: OwnedFd,
+/// Upgrades since the supervisor started, over all its binaries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Upgrades {
+    pub(crate) n_done: u64,
+    pub(crate) n_failed: u64,
+    /// Servers that finish what they began.
+    pub(crate) n_retired: u64,
+    pub(crate) refused: Option<Refused>,
 }
 
-/// Server's end: a blocking conversation, meant for a thread of its own.
+/// A binary that did not come to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    /// Its identity.
+    pub(crate) binary: String,
+    pub(crate) reason: String,
+}
+
+/// The supervisor's end.
+pub(crate) struct SupervisorEnd {
+    socket: AsyncFd<OwnedFd>,
+}
+
+/// The server's end: reading blocks, and is meant for a thread of its own.
 pub(crate) struct ServerEnd {
     socket: OwnedFd,
 }
@@ -49,26 +103,52 @@ pub(crate) struct ServerEnd {
 // === impl SupervisorEnd ===
 
 impl SupervisorEnd {
-    pub(crate) fn new(socket: OwnedFd) -> Self {
-        Self { socket }
+    /// # Errors
+    /// Fails where descriptors cannot be watched.
+    pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
+        let flags = rustix::fs::fcntl_getfl(&socket)?;
+        rustix::fs::fcntl_setfl(&socket, flags | OFlags::NONBLOCK)?;
+        Ok(Self { socket: watch(socket)? })
     }
 
     /// Waits for the next message; `None` when the server is gone.
-    pub(crate) fn receive(&self) -> io::Result<Option<Wanted>> {
-        let (bytes, _) = receive(self.socket.as_fd())?;
-        if bytes.is_empty() {
-            return Ok(None);
+    pub(crate) async fn receive(&self) -> io::Result<Option<OfServer>> {
+        loop {
+            let read = self.socket.async_io(Interest::READABLE, |socket| receive(socket.as_fd()));
+            let (bytes, _) = read.await?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            if let Some(message) = understand(&bytes) {
+                return Ok(Some(message));
+            }
         }
-        Ok(Some(serde_json::from_slice(&bytes)?))
     }
 
     /// Sends what became of each address, and the end.
-    pub(crate) fn answer(&self, results: &[(BindResult, Vec<BorrowedFd<'_>>)]) -> io::Result<()> {
-        let end = (BindResult::default(), Vec::new());
-        for (result, sockets) in results.iter().chain([&end]) {
-            send(self.socket.as_fd(), &serde_json::to_vec(result)?, sockets)?;
+    pub(crate) async fn answer(&self, results: &[(BindResult, Vec<BorrowedFd<'_>>)]) -> io::Result<()> {
+        for (result, sockets) in results {
+            self.send(&OfSupervisor::Bound(result.clone()), sockets).await?;
         }
-        Ok(())
+        self.send(&OfSupervisor::Done, &[]).await
+    }
+
+    /// Says something; a server that does not listen for long is given up.
+    pub(crate) async fn send(
+        &self,
+        message: &OfSupervisor,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        let write =
+            self.socket.async_io(Interest::WRITABLE, |socket| send(socket.as_fd(), &bytes, descriptors));
+        tokio::time::timeout(PATIENCE, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+}
+
+impl AsFd for SupervisorEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.get_ref().as_fd()
     }
 }
 
@@ -79,25 +159,45 @@ impl ServerEnd {
         Self { socket }
     }
 
-    /// Asks for addresses and receives every answer.
-    pub(crate) fn ask(&self, wanted: &Wanted) -> io::Result<Vec<(BindResult, Vec<OwnedFd>)>> {
-        send(self.socket.as_fd(), &serde_json::to_vec(wanted)?, &[])?;
-        let mut answers = Vec::new();
+    /// # Errors
+    /// Fails if the supervisor is gone.
+    pub(crate) fn send(&self, message: &OfServer, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        send(self.socket.as_fd(), &serde_json::to_vec(message)?, descriptors)
+    }
+
+    /// Waits for the next message; `None` when the supervisor is gone.
+    pub(crate) fn receive(&self) -> io::Result<Option<(OfSupervisor, Vec<OwnedFd>)>> {
         loop {
-            let (bytes, sockets) = receive(self.socket.as_fd())?;
+            let (bytes, descriptors) = receive(self.socket.as_fd())?;
             if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Ok(None);
             }
-            let result: BindResult = serde_json::from_slice(&bytes)?;
-            if result.address.is_none() {
-                return Ok(answers);
+            if let Some(message) = understand(&bytes) {
+                return Ok(Some((message, descriptors)));
             }
-            answers.push((result, sockets));
         }
     }
 }
 
-fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Makes a descriptor that is owned one that can be waited for.
+#[expect(
+    deprecated,
+    reason = "what it asks to be upheld is upheld by every OwnedFd; the other way is unsafe code"
+)]
+pub(super) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(descriptor)
+}
+
+fn understand<M: DeserializeOwned>(bytes: &[u8]) -> Option<M> {
+    let read = serde_json::from_slice(bytes);
+    if let Err(error) = &read {
+        tracing::warn!(%error, "message between supervisor and server not understood; passed over");
+    }
+    read.ok()
+}
+
+/// Sends one message.
+pub(super) fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -107,7 +207,8 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) ->
     Ok(())
 }
 
-fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+/// Receives one message; an empty one is the end.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut bytes = vec![0; MESSAGE_BYTES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -126,3 +227,5 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
 /// Descriptors in one message; the kernel's bound is 253.
 pub(crate) const DESCRIPTORS_MAX: usize = 250;
 const MESSAGE_BYTES: usize = 128 * 1024;
+/// How long a server may leave its messages unread.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Seek, Write};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use tracing::warn;
 
 /// The held lock; the kernel gives it up with the process.
 pub(crate) struct StateLock {
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 #[derive(Serialize)]
@@ -23,6 +24,15 @@ struct Holder {
 // === impl StateLock ===
 
 impl StateLock {
+    /// The lock that the binary before this one held.
+    pub(crate) fn inherit(file: Option<OwnedFd>) -> Self {
+        Self { file: file.map(File::from) }
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(|file| file.as_fd())
+    }
+
     /// Takes the lock `<state>/lock`. A state that cannot be written costs the lock, not the service.
     ///
     /// # Errors
@@ -35,7 +45,7 @@ impl StateLock {
             Ok(file) => file,
             Err(error) => {
                 warn!(state = %state.display(), %error, "state folder is not writable; nothing will be remembered over a restart");
-                return Ok(Self { _file: None });
+                return Ok(Self { file: None });
             }
         };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -52,6 +62,6 @@ impl StateLock {
         if let Err(error) = written {
             warn!(%error, "lock file not written; the lock itself holds");
         }
-        Ok(Self { _file: Some(file) })
+        Ok(Self { file: Some(file) })
     }
 }

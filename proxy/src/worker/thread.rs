@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
 use tracing::{error, warn};
 
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Close { address: SocketAddr },
     /// Look at the phase of the process again.
     Phase,
+    /// Say that all that was told before is done.
+    Answer(oneshot::Sender<()>),
 }
 
 /// Control thread's side of a worker.
@@ -74,7 +76,8 @@ impl WorkerThread {
 /// Runs until the phase is [`Phase::Ended`]. Arms of the loop: a command, a tick of the clock.
 async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::UnboundedReceiver<Command>) {
     let worker = Worker::new(index, Arc::clone(&shared), log);
-    let acceptors: RefCell<HashMap<SocketAddr, Acceptor>> = RefCell::new(HashMap::new());
+    // More than one for an address where the sockets are of a server with more workers.
+    let acceptors: RefCell<HashMap<SocketAddr, Vec<Acceptor>>> = RefCell::new(HashMap::new());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut n_ticks: u32 = 0;
@@ -86,26 +89,28 @@ async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::U
                     match TcpListener::from_std(socket) {
                         Ok(socket) => {
                             let acceptor = Acceptor::start(&worker, socket, port);
-                            if let Some(old) = acceptors.borrow_mut().insert(address, acceptor) {
-                                old.task.abort();
-                            }
+                            acceptors.borrow_mut().entry(address).or_default().push(acceptor);
                         }
                         Err(error) => error!(%address, %error, "listener not registered"),
                     }
                 }
                 Some(Command::Assign { address, port }) => {
-                    if let Some(acceptor) = acceptors.borrow().get(&address) {
+                    for acceptor in acceptors.borrow().get(&address).into_iter().flatten() {
                         acceptor.port.set(port);
                     }
                 }
                 Some(Command::Close { address }) => {
-                    if let Some(acceptor) = acceptors.borrow_mut().remove(&address) {
+                    for acceptor in acceptors.borrow_mut().remove(&address).into_iter().flatten() {
                         acceptor.close(&worker);
                     }
                 }
+                Some(Command::Answer(answer)) => {
+                    // Nobody waits any more where the process ends.
+                    let _ = answer.send(());
+                }
                 Some(Command::Phase) => {
                     if shared.phase() >= Phase::Draining {
-                        for (_, acceptor) in acceptors.borrow_mut().drain() {
+                        for acceptor in acceptors.borrow_mut().drain().flat_map(|(_, acceptors)| acceptors) {
                             acceptor.close(&worker);
                         }
                     }

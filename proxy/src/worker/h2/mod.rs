@@ -99,7 +99,7 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
             if is_closing {
                 return if worker.tunnels_end() { Poll::Ready(Next::End) } else { Poll::Pending };
             }
-            if worker.is_stopping() || (has_expired && is_idle) {
+            if worker.is_draining() || (has_expired && is_idle) {
                 return Poll::Ready(Next::Close);
             }
             if has_expired {
