@@ -224,10 +224,13 @@ const UNREAD_FRAMING: Class = Class {
     explains: |case| {
         let Step::Refused(refusal) = case.ours else { return false };
         let is_framed = case.has_line(b"content-length:") || case.has_line(b"transfer-encoding:");
-        refusal.starts_with("Framing(")
-            && is_framed
-            && case.told().is_some_and(|told| told.content.is_empty() && told.trailers.is_empty())
-            && !case.told().is_some_and(|told| told.values("content-length").any(|value| value == b"0"))
+        // A length of zero says that there is no content as well, and is not what is malformed.
+        let is_without_content = |told: &Message| {
+            told.content.is_empty()
+                && told.trailers.is_empty()
+                && told.values("content-length").all(|value| value != b"0")
+        };
+        refusal.starts_with("Framing(") && is_framed && case.told().is_some_and(is_without_content)
     },
 };
 const NO_HOST: Class = Class {
