@@ -10,6 +10,7 @@ mod client;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,20 +130,20 @@ pub struct Attachment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostBinding {
     /// Listener and route hostname intersected: exact, `*.suffix`, or `None` for every host.
-    pub serves: Option<String>,
+    pub serves: Option<Arc<str>>,
     /// The route's own hostname, by which precedence is judged; `None` when the route names none.
-    pub ranks: Option<String>,
+    pub ranks: Option<Arc<str>>,
 }
 
 /// One route object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Route {
     /// Kind, like `HTTPRoute`.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// Namespace of the object.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name of the object.
-    pub name: String,
+    pub name: Arc<str>,
     /// Rules in the order of the object.
     pub rules: Vec<Rule>,
 }
@@ -151,20 +152,20 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Name of the rule, if it has one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Alternatives; any of them selects the rule. Empty only in routes of connections (TCPRoute, TLSRoute).
     pub matches: Vec<Match>,
     /// Filters in order. A `Redirect` ends processing.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
     /// What happens with the request after the filters.
     pub action: Action,
     /// Time limit from the request head to the end of the answer, in milliseconds; 0 = none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub request_timeout_ms: u64,
     /// Time limit of one attempt, in milliseconds; `None` takes the gateway's, `Some(0)` = none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_timeout_ms: Option<u64>,
 }
 
@@ -174,13 +175,13 @@ pub struct Match {
     /// Path condition.
     pub path: PathMatch,
     /// Exact method token.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// Header conditions; names in lower case, each name once.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<ValueMatch>,
     /// Query parameter conditions; names case-sensitive, each name once.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<ValueMatch>,
 }
 
@@ -244,7 +245,7 @@ pub struct WeightedBackend {
     /// Where requests go; `None` for an invalid reference, whose share is answered with 500 `backend_invalid`.
     pub backend: Option<BackendId>,
     /// Filters of this reference, after those of the rule.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
 }
 
@@ -659,6 +660,10 @@ impl Snapshot {
     pub fn certificates_with_keys(&self) -> impl Iterator<Item = &Certificate> {
         self.certificates().chain(self.challenges.iter().filter_map(Challenge::certificate))
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 // === impl BackendProtocol ===

@@ -1,6 +1,7 @@
 //! Values of keys in a cluster: JSON, gzip above 64 KiB, cut into pieces that the cluster takes. A bootstrap folder
 //! holds the same as files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
@@ -45,15 +46,17 @@ pub enum UnpackError {
 /// Compresses what is large.
 #[must_use]
 pub fn pack(bytes: Vec<u8>) -> Vec<u8> {
+    compressed(&bytes).unwrap_or(bytes)
+}
+
+/// The bytes compressed, if they are many.
+fn compressed(bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.len() <= PLAIN_BYTES {
-        return bytes;
+        return None;
     }
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
     // Writing to memory does not fail.
-    match encoder.write_all(&bytes).and_then(|()| encoder.finish()) {
-        Ok(packed) => packed,
-        Err(_) => bytes,
-    }
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).ok()
 }
 
 /// The bytes that [`pack`] was given.
@@ -75,7 +78,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<u8>, UnpackError> {
 /// The keys of a stored snapshot.
 #[must_use]
 pub fn pack_snapshot(envelope: &[u8], epoch: u64, generation: u64) -> BTreeMap<String, Vec<u8>> {
-    let packed = pack(envelope.to_vec());
+    let packed = compressed(envelope).map_or(Cow::Borrowed(envelope), Cow::Owned);
     let parts: Vec<Vec<u8>> = packed.chunks(MAX_VALUE).map(<[u8]>::to_vec).collect();
     let manifest = Manifest { parts: parts.len(), checksum: checksum(&packed), epoch, generation };
     let mut keys: BTreeMap<String, Vec<u8>> =

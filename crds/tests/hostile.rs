@@ -18,10 +18,11 @@ fn seeds() -> Vec<String> {
     let head = |kind: &str| format!("{API}kind: {kind}\nmetadata: {{name: a}}\nspec:");
     let mistakes = mistakes.replace("@route", &head("HTTPRoute")).replace("@gateway", &head("Gateway"));
     seeds.extend(mistakes.split("\n=> ").map(str::to_owned));
-    for entry in std::fs::read_dir(folder.join("../e2e/fuzz/corpus/yaml")).expect("a corpus") {
-        let bytes = std::fs::read(entry.expect("an entry").path()).expect("an input");
-        seeds.push(String::from_utf8_lossy(&bytes).into_owned());
-    }
+    let corpus = std::fs::read_dir(folder.join("../e2e/fuzz/corpus/yaml")).expect("a corpus");
+    let inputs = corpus.map(|entry| std::fs::read(entry.expect("an entry").path()).expect("an input"));
+    let n_before = seeds.len();
+    seeds.extend(inputs.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+    assert!(seeds.len() - n_before >= 20, "only {} inputs", seeds.len() - n_before);
     seeds
 }
 

@@ -83,6 +83,14 @@ fn one_bad_document_hides_no_other() {
 }
 
 #[test]
+fn a_carriage_return_alone_is_refused_in_its_place() {
+    let expected = "3:6 : carriage return without a line feed | - | end lines with a line feed";
+    assert_eq!(first_finding("---\na: 1\r\nb: # \rc: 2\n").as_deref(), Some(expected));
+    let reading = read("f", "apiVersion: v1\r\nkind: Namespace\r\nmetadata: {name: n}\r\n");
+    assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
+}
+
+#[test]
 fn hostile_input_ends() {
     for text in [
         "[".repeat(200_000),

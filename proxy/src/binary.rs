@@ -87,11 +87,23 @@ pub(crate) fn path() -> PathBuf {
 /// Release and digest of a file; nothing if it cannot be read.
 pub(crate) fn identity(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    let digest = Sha256::digest(&bytes);
-    let short: String = digest.iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect();
-    Some(format!("{}-{short}", release(&bytes).unwrap_or("unknown")))
+    let (mut digest, mut named) = (Sha256::new(), None);
+    // A piece begins with the end of the one before, where a release may be cut in two.
+    let mut piece = Vec::new();
+    loop {
+        let n_kept = piece.len().min(MARK_BYTES + RELEASE_BYTES);
+        piece.drain(..piece.len() - n_kept);
+        if (&mut file).take(PIECE_BYTES).read_to_end(&mut piece).ok()? == 0 {
+            break;
+        }
+        digest.update(&piece[n_kept..]);
+        if named.is_none() {
+            named = release(&piece).map(str::to_owned);
+        }
+    }
+    let short: String =
+        digest.finalize().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{}-{short}", named.as_deref().unwrap_or("unknown")))
 }
 
 /// The release that a binary of ours names itself.
@@ -113,6 +125,8 @@ static MARK: &str = concat!("igw-proxy/release=", env!("CARGO_PKG_VERSION"), ";"
 const MARK_BYTES: usize = "igw-proxy/release=".len();
 const RELEASE_BYTES: usize = 64;
 const DIGEST_BYTES: usize = 6;
+/// Bytes read at once: a binary with its symbols is a hundred times as large.
+const PIECE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +152,20 @@ mod tests {
         let disk = disk.read();
         assert!(disk.identity().is_some_and(|second| second.starts_with("unknown-")), "{disk:?}");
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    }
+
+    #[test]
+    fn a_release_is_found_wherever_pieces_are_cut() {
+        let path = std::env::temp_dir().join(format!("igw-pieces-{}", std::process::id()));
+        for n_before in 0..=MARK.len() {
+            let mut bytes = vec![b'='; PIECE_BYTES as usize - n_before];
+            bytes.extend_from_slice(MARK.as_bytes());
+            std::fs::write(&path, &bytes).expect("the folder is writable");
+            let digest: String = Sha256::digest(&bytes).iter().take(6).map(|b| format!("{b:02x}")).collect();
+            let expected = format!("{}-{digest}", env!("CARGO_PKG_VERSION"));
+            assert_eq!(identity(&path), Some(expected), "{n_before} bytes of it in the first piece");
+        }
+        std::fs::remove_file(&path).expect("the file is ours");
     }
 
     #[test]

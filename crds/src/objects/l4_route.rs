@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::http_route::{HttpBackendRef, ParentReference};
+use super::http_route::ParentReference;
 use super::meta::{core_group, service_kind};
 use super::names::{Group, Hostname, KindName, Namespace, PortNumber, SectionName, Weight};
 
@@ -77,22 +77,4 @@ pub struct L4BackendRef {
     /// Share of the connections. Default 1.
     #[serde(default)]
     pub weight: Weight,
-}
-
-// === impl L4BackendRef ===
-
-impl L4BackendRef {
-    /// The same reference as an HTTPRoute writes it.
-    #[must_use]
-    pub fn as_http(&self) -> HttpBackendRef {
-        HttpBackendRef {
-            group: self.group.clone(),
-            kind: self.kind.clone(),
-            name: self.name.clone(),
-            namespace: self.namespace.clone(),
-            port: self.port,
-            weight: self.weight,
-            filters: Vec::new(),
-        }
-    }
 }

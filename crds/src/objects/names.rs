@@ -13,7 +13,7 @@ macro_rules! checked_string {
     ($(#[$doc:meta])* $name:ident, max: $max:expr, min: $min:expr, pattern: $pattern:expr, check: $check:path, allowed: $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(try_from = "String")]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -31,6 +31,12 @@ macro_rules! checked_string {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The word, shared.
+            #[must_use]
+            pub fn shared(&self) -> Arc<str> {
+                Arc::clone(&self.0)
             }
         }
 

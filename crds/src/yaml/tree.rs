@@ -55,6 +55,10 @@ struct Builder<'t> {
 
 /// Parses one document; `line_offset` lines stand before it.
 pub(crate) fn parse(text: &str, line_offset: u32) -> Result<Node, TreeError> {
+    if let Some(at) = lone_return(text, line_offset) {
+        let hint = Some("end lines with a line feed".to_owned());
+        return Err(TreeError { at, message: "carriage return without a line feed".to_owned(), hint });
+    }
     let mut builder = Builder { text, parser: Parser::new_from_str(text), line_offset, n_nodes: 0 };
     loop {
         let (event, at) = builder.next()?;
@@ -262,6 +266,20 @@ impl Node {
         }
         at
     }
+}
+
+/// Where a carriage return stands alone. YAML takes it for a line end, and whoever shows the text does not: what follows
+/// it looks like the rest of its line, perhaps of a comment.
+fn lone_return(text: &str, line_offset: u32) -> Option<Position> {
+    let is_alone = |(index, _): &(usize, &str)| !text[index + 1..].starts_with('\n');
+    let (index, _) = text.match_indices('\r').find(is_alone)?;
+    let before = &text[..index];
+    let n_lines = before.matches('\n').count();
+    let n_columns = before.chars().rev().take_while(|character| *character != '\n').count();
+    Some(Position {
+        line: u32::try_from(n_lines + 1).unwrap_or(u32::MAX).saturating_add(line_offset),
+        column: u32::try_from(n_columns + 1).unwrap_or(u32::MAX),
+    })
 }
 
 fn is_structure(event: &Event<'_>) -> bool {

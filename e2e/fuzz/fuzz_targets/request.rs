@@ -2,10 +2,19 @@
 
 #![no_main]
 
+use igw_h1::{Limits, RequestHead};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../../proxy/h1/tests/oracle/mod.rs"]
 #[allow(dead_code)]
 mod oracle;
 
-fuzz_target!(|message: &[u8]| oracle::request(message));
+fuzz_target!(|message: &[u8]| {
+    let limits = Limits { head_bytes: 0, head_fields: 0, line_bytes: 0 };
+    igw_fuzz::bounded(message, || {
+        let mut head = RequestHead::new();
+        let parsed = head.parse(message, &limits);
+        (parsed, head)
+    });
+    oracle::request(message);
+});

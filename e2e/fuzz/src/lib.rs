@@ -2,9 +2,14 @@
 
 /// Runs what reads `input`, and fails if it ever holds more than ten bytes for each of the input, and [`FIXED_BYTES`].
 pub fn bounded<T>(input: &[u8], read: impl FnOnce() -> T) {
+    within(FIXED_BYTES + FACTOR * input.len() as u64, input, read);
+}
+
+/// The same with a bound of its own.
+pub fn within<T>(n_bytes_max: u64, input: &[u8], read: impl FnOnce() -> T) {
     let held = allocation_counter::measure(|| drop(read())).bytes_max;
-    let most = FIXED_BYTES + FACTOR * input.len() as u64;
-    assert!(held <= most, "{held} bytes are held for an input of {}", input.len());
+    let n_input = input.len();
+    assert!(held <= n_bytes_max, "{held} bytes are held for an input of {n_input}, more than {n_bytes_max}");
 }
 
 const FACTOR: u64 = 10;

@@ -1,7 +1,6 @@
 //! Back ends of the snapshot: one for each Service and port, one for each Backend, made when a route names it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use igw_crds::objects::backend::{BackendEndpoint, BackendSpec};
@@ -9,7 +8,6 @@ use igw_crds::objects::backend_policy::{
     self, AddressFamily, AppProtocol, BackendPolicySpec, Discovery, HoldTime, LoadBalancerType, RecordType,
     SrvWeight,
 };
-use igw_crds::objects::http_route::HttpBackendRef;
 use igw_crds::objects::names::TimeSpan;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{
@@ -21,6 +19,7 @@ use crate::backend_tls::{BackendTlsPolicies, Target};
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, Members, ObjectSet};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
+use crate::named::Named;
 use crate::permissions::{allowed_networks, allows_name, refused_endpoint};
 use crate::policies::Policies;
 use crate::status::Status;
@@ -35,12 +34,12 @@ pub(crate) struct Backends<'o> {
     made: Vec<Backend>,
     /// What each of `made` was made of.
     targets: Vec<Target>,
-    ids: HashMap<String, BackendId>,
-    /// The key that was looked up last; kept for its memory.
-    asked: String,
+    /// What references to one thing lead to. Only the grant depends on who refers to it.
+    judged: HashMap<Named<'o>, Result<BackendId, BadReference>>,
 }
 
 /// Why a reference leads nowhere.
+#[derive(Clone)]
 pub(crate) struct BadReference {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
@@ -58,8 +57,7 @@ impl<'o> Backends<'o> {
             tls: BackendTlsPolicies::new(objects, facts),
             made: Vec::new(),
             targets: Vec::new(),
-            ids: HashMap::new(),
-            asked: String::new(),
+            judged: HashMap::new(),
         }
     }
 
@@ -67,11 +65,9 @@ impl<'o> Backends<'o> {
     pub(crate) fn resolve(
         &mut self,
         route: &ObjectKey,
-        reference: &HttpBackendRef,
+        reference: Named<'o>,
     ) -> Result<BackendId, BadReference> {
-        let (group, kind) = (reference.group.as_str(), reference.kind.as_str());
-        let namespace =
-            reference.namespace.as_ref().map_or(&*route.namespace, |namespace| namespace.as_str());
+        let Named { group, kind, namespace, name, .. } = reference;
         let is_service = group.is_empty() && kind == "Service";
         let is_backend = group == "igw.opensvc.com" && kind == "Backend";
         if !is_service && !is_backend {
@@ -87,71 +83,69 @@ impl<'o> Backends<'o> {
             to_group: group,
             to_kind: kind,
             to_namespace: namespace,
-            to_name: &reference.name,
+            to_name: name,
         };
         if !is_allowed(self.objects, &crossing) {
             let message = format!(
-                "no ReferenceGrant in namespace {namespace} lets {} of {} refer to {kind} {}; its owner must write one",
-                route.kind, route.namespace, reference.name
+                "no ReferenceGrant in namespace {namespace} lets {} of {} refer to {kind} {name}; its owner must write one",
+                route.kind, route.namespace
             );
             return Err(BadReference { reason: "RefNotPermitted", message });
         }
-        // One that was made was judged: only the grant depends on the route.
-        self.asked.clear();
-        // Writing to a String always succeeds.
-        let _ = match reference.port.filter(|_| is_service) {
-            Some(port) => {
-                write!(self.asked, "Service/{namespace}/{}:{}", reference.name, port.as_u16())
-            }
-            None => write!(self.asked, "{kind}/{namespace}/{}", reference.name),
+        // A Backend has ports of its own.
+        let asked = Named { port: reference.port.filter(|_| is_service), ..reference };
+        if let Some(judged) = self.judged.get(&asked) {
+            return judged.clone();
+        }
+        let judged = match is_backend {
+            true => self.judge_backend(namespace, name),
+            false => self.judge_service(namespace, name, asked.port),
         };
-        if let Some(id) = self.ids.get(&self.asked) {
-            return Ok(*id);
-        }
-        if is_backend {
-            let found =
-                self.objects.find(Kind::Backend, namespace, &reference.name).map(|stored| stored.spec());
-            let Some(Spec::Backend(spec)) = found else {
-                let message = format!(
-                    "Backend {namespace}/{} does not exist; write it, or change the reference",
-                    reference.name
-                );
-                return Err(BadReference { reason: "BackendNotFound", message });
-            };
-            self.check_services(namespace, &reference.name, spec)?;
-            let is_own = |endpoint: &BackendEndpoint| !self.services_behind(endpoint).is_empty();
-            if let Some(refused) =
-                refused_endpoint(self.objects, namespace, spec, is_own, self.members.is_some())
-            {
-                let message = format!(
-                    "Backend {namespace}/{} names {refused}, which `backends` of GatewayConfig system/default does not allow",
-                    reference.name
-                );
-                return Err(BadReference { reason: "RefNotPermitted", message });
-            }
-            for fqdn in spec.endpoints.iter().filter_map(|endpoint| endpoint.fqdn.as_ref()) {
-                let name = fqdn.hostname.as_str();
-                self.check_asked("Backend", namespace, &reference.name, name, fqdn.port.as_u16())?;
-            }
-            return Ok(self.backend(namespace, &reference.name, spec));
-        }
-        let Some(port) = reference.port else {
-            let message = format!("Service {namespace}/{} needs a port; add `port`", reference.name);
+        self.judged.insert(asked, judged.clone());
+        judged
+    }
+
+    fn judge_backend(&mut self, namespace: &'o str, name: &'o str) -> Result<BackendId, BadReference> {
+        let found = self.objects.find(Kind::Backend, namespace, name).map(|stored| stored.spec());
+        let Some(Spec::Backend(spec)) = found else {
+            let message =
+                format!("Backend {namespace}/{name} does not exist; write it, or change the reference");
             return Err(BadReference { reason: "BackendNotFound", message });
         };
-        let fqdn = format!("{}.{namespace}.svc.{}", reference.name, self.cluster);
-        self.check_asked("Service", namespace, &reference.name, &fqdn, port.as_u16())?;
-        if self
-            .members
-            .is_some_and(|members| !members.services.contains(&format!("{namespace}/{}", reference.name)))
+        self.check_services(namespace, name, spec)?;
+        let is_own = |endpoint: &BackendEndpoint| !self.services_behind(endpoint).is_empty();
+        if let Some(refused) = refused_endpoint(self.objects, namespace, spec, is_own, self.members.is_some())
         {
             let message = format!(
-                "service {namespace}/svc/{} does not exist; deploy it, or change the reference",
-                reference.name
+                "Backend {namespace}/{name} names {refused}, which `backends` of GatewayConfig system/default does not allow"
             );
+            return Err(BadReference { reason: "RefNotPermitted", message });
+        }
+        for fqdn in spec.endpoints.iter().filter_map(|endpoint| endpoint.fqdn.as_ref()) {
+            let host = fqdn.hostname.as_str();
+            self.check_asked("Backend", namespace, name, host, fqdn.port.as_u16())?;
+        }
+        Ok(self.backend(namespace, name, spec))
+    }
+
+    fn judge_service(
+        &mut self,
+        namespace: &'o str,
+        name: &'o str,
+        port: Option<u16>,
+    ) -> Result<BackendId, BadReference> {
+        let Some(port) = port else {
+            let message = format!("Service {namespace}/{name} needs a port; add `port`");
+            return Err(BadReference { reason: "BackendNotFound", message });
+        };
+        let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
+        self.check_asked("Service", namespace, name, &fqdn, port)?;
+        if self.members.is_some_and(|members| !members.services.contains(&format!("{namespace}/{name}"))) {
+            let message =
+                format!("service {namespace}/svc/{name} does not exist; deploy it, or change the reference");
             return Err(BadReference { reason: "BackendNotFound", message });
         }
-        Ok(self.service(namespace, &reference.name, port.as_u16()))
+        Ok(self.service(namespace, name, port))
     }
 
     /// Everything that was asked for: back ends, resolvers, statuses of policies.
@@ -344,12 +338,11 @@ impl<'o> Backends<'o> {
                 Some(AppProtocol::Http | AppProtocol::Ws) | None => BackendProtocol::Http1,
             },
             tls: self.tls.find(target.kind, &target.namespace, &target.name, target.port).map(Box::new),
-            key: key.clone(),
+            key,
         };
         let id = BackendId(u32::try_from(self.made.len()).unwrap_or(u32::MAX));
         self.made.push(backend);
         self.targets.push(target);
-        self.ids.insert(key, id);
         id
     }
 

@@ -2,17 +2,22 @@
 
 use igw_crds::objects::ObjectKey;
 use igw_crds::objects::grpc_route::{
-    GrpcBackendRef, GrpcFilterType, GrpcMethodMatch, GrpcRouteFilter, GrpcRouteMatch, GrpcRouteRule,
+    GrpcFilterType, GrpcMethodMatch, GrpcRouteFilter, GrpcRouteMatch, GrpcRouteRule,
 };
-use igw_crds::objects::http_route::{HttpBackendRef, ValueMatchType};
+use igw_crds::objects::http_route::ValueMatchType;
 use igw_crds::snapshot::{Filter, Match, PathMatch, WeightedBackend};
 
 use crate::backends::Backends;
 use crate::filters::edit;
+use crate::named::BackendReference as _;
 use crate::rules::{RuleNode, Translated, check_regex, finish, header_matches};
 
 /// Translates a rule. One that is not served answers an error: its calls never fall to another rule.
-pub(crate) fn grpc_rule(route: &ObjectKey, rule: &GrpcRouteRule, backends: &mut Backends<'_>) -> RuleNode {
+pub(crate) fn grpc_rule<'o>(
+    route: &'o ObjectKey,
+    rule: &'o GrpcRouteRule,
+    backends: &mut Backends<'o>,
+) -> RuleNode {
     let mut unserved = None;
     if rule.session_persistence.is_some() {
         unserved = Some("`sessionPersistence` is not served by this version".to_owned());
@@ -46,7 +51,7 @@ pub(crate) fn grpc_rule(route: &ObjectKey, rule: &GrpcRouteRule, backends: &mut 
             unserved = Some(message);
             Vec::new()
         });
-        let backend = backends.resolve(route, &as_http(reference));
+        let backend = backends.resolve(route, reference.named(route));
         candidates.push(WeightedBackend {
             weight: reference.weight.as_u32(),
             backend: backend.map_err(|bad| bad_references.push(bad)).ok(),
@@ -90,17 +95,4 @@ fn filters(filters: &[GrpcRouteFilter]) -> Result<Vec<Filter>, String> {
         GrpcFilterType::ExtensionRef => unserved("ExtensionRef"),
     };
     filters.iter().filter_map(|filter| one(filter).transpose()).collect()
-}
-
-/// References of both kinds of routes are judged alike.
-fn as_http(reference: &GrpcBackendRef) -> HttpBackendRef {
-    HttpBackendRef {
-        group: reference.group.clone(),
-        kind: reference.kind.clone(),
-        name: reference.name.clone(),
-        namespace: reference.namespace.clone(),
-        port: reference.port,
-        weight: reference.weight,
-        filters: Vec::new(),
-    }
 }

@@ -1,12 +1,11 @@
 //! Hostnames: which match, and what two of them have in common (semantics A.6).
 
 /// What a listener's and a route's hostname have in common; `None` if nothing. An absent hostname is every host.
-pub(crate) fn intersect(listener: Option<&str>, route: Option<&str>) -> Option<Option<String>> {
+pub(crate) fn intersect<H: AsRef<str>>(listener: Option<H>, route: Option<H>) -> Option<Option<H>> {
     match (listener, route) {
-        (None, route) => Some(route.map(str::to_owned)),
-        (listener, None) => Some(listener.map(str::to_owned)),
-        (Some(listener), Some(route)) if covers(listener, route) => Some(Some(route.to_owned())),
-        (Some(listener), Some(route)) if covers(route, listener) => Some(Some(listener.to_owned())),
+        (None, one) | (one, None) => Some(one),
+        (Some(listener), Some(route)) if covers(listener.as_ref(), route.as_ref()) => Some(Some(route)),
+        (Some(listener), Some(route)) if covers(route.as_ref(), listener.as_ref()) => Some(Some(listener)),
         _ => None,
     }
 }
@@ -29,7 +28,7 @@ mod tests {
 
     #[track_caller]
     fn check(listener: Option<&str>, route: Option<&str>, expected: Option<Option<&str>>) {
-        assert_eq!(intersect(listener, route), expected.map(|name| name.map(str::to_owned)));
+        assert_eq!(intersect(listener, route), expected);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod input;
 pub mod issued;
 mod listeners;
 mod material;
+mod named;
 mod permissions;
 mod policies;
 mod program;

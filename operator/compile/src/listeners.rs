@@ -7,6 +7,7 @@ use std::sync::Arc;
 use igw_crds::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
 use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
+use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{self, Attachment, ClientRules, HostBinding, Protocol, Settings};
 
@@ -43,7 +44,7 @@ pub(crate) struct GatewayNode {
 pub(crate) struct ListenerNode {
     pub(crate) name: String,
     pub(crate) port: u16,
-    pub(crate) hostname: Option<String>,
+    pub(crate) hostname: Option<Arc<str>>,
     namespaces: AllowedNamespaces,
     pub(crate) kinds: Vec<SupportedKind>,
     /// Why it takes no traffic: condition reason, message, and whether it is a conflict.
@@ -58,7 +59,7 @@ pub(crate) struct ListenerNode {
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) n_attached: i32,
     /// Kinds of routes by hostname.
-    claims: Option<HashMap<Option<String>, Kind>>,
+    claims: Option<HashMap<Option<Arc<str>>, Kind>>,
 }
 
 struct Refusal {
@@ -254,7 +255,7 @@ fn listener_node(
     ListenerNode {
         name: listener.name.as_str().to_owned(),
         port,
-        hostname: listener.hostname.as_ref().map(|name| name.as_str().to_owned()),
+        hostname: listener.hostname.as_ref().map(Hostname::shared),
         namespaces,
         kinds,
         refused,
@@ -500,7 +501,7 @@ impl GatewayNode {
                     name: listener.name.clone(),
                     port: listener.port,
                     protocol: listener.protocol,
-                    hostname: listener.hostname.clone(),
+                    hostname: listener.hostname.as_deref().map(str::to_owned),
                     tls: listener.tls.as_ref().and_then(|tls| tls.served.clone()).map(Box::new),
                     client: listener.client.clone().map(Box::new),
                     attachments: listener.attachments.clone(),

@@ -61,7 +61,7 @@ impl<'o> AnyRoute<'o> {
         }
     }
 
-    fn rules(self, key: &ObjectKey, backends: &mut Backends<'_>) -> Vec<RuleNode> {
+    fn rules(self, key: &'o ObjectKey, backends: &mut Backends<'o>) -> Vec<RuleNode> {
         match self {
             Self::Http(spec) => spec.rules.iter().map(|one| rule(key, one, backends)).collect(),
             Self::Grpc(spec) => spec.rules.iter().map(|one| grpc_rule(key, one, backends)).collect(),
@@ -81,10 +81,10 @@ fn by_age(objects: &ObjectSet) -> Vec<(&ObjectKey, &Stored)> {
 }
 
 /// Routes of the snapshot, oldest first, and the statuses of all of them. Attaches them to listeners.
-pub(crate) fn routes(
-    objects: &ObjectSet,
+pub(crate) fn routes<'o>(
+    objects: &'o ObjectSet,
     gateways: &mut [GatewayNode],
-    backends: &mut Backends<'_>,
+    backends: &mut Backends<'o>,
 ) -> (Vec<Route>, Vec<(ObjectKey, Status)>) {
     let mut by_name = ByName::new();
     for (index, gateway) in gateways.iter().enumerate() {
@@ -94,6 +94,7 @@ pub(crate) fn routes(
     let oldest_first = by_age(objects);
     let mut routes: Vec<Route> = Vec::with_capacity(oldest_first.len());
     let mut statuses = Vec::with_capacity(oldest_first.len());
+    let mut kinds: HashMap<Kind, Arc<str>> = HashMap::new();
     for (key, stored) in oldest_first {
         let Some(spec) = AnyRoute::new(stored.spec()) else { continue };
         let mut parents = Vec::with_capacity(spec.parents().len());
@@ -139,9 +140,9 @@ pub(crate) fn routes(
             .collect();
         statuses.push((key.clone(), Status::Route(RouteStatus { parents: status })));
         routes.push(Route {
-            kind: key.kind.as_str().to_owned(),
-            namespace: key.namespace.to_string(),
-            name: key.name.to_string(),
+            kind: Arc::clone(kinds.entry(key.kind).or_insert_with(|| key.kind.as_str().into())),
+            namespace: Arc::clone(&key.namespace),
+            name: Arc::clone(&key.name),
             rules: nodes.into_iter().map(|node| node.rule).collect(),
         });
     }
@@ -186,14 +187,14 @@ fn attach(
             continue;
         }
         is_taken = true;
-        let bind = |own: Option<&str>| {
-            let serves = intersect(listener.hostname.as_deref(), own)?;
-            Some(HostBinding { serves, ranks: own.map(str::to_owned) })
+        let bind = |own: Option<Arc<str>>| {
+            let serves = intersect(listener.hostname.clone(), own.clone())?;
+            Some(HostBinding { serves, ranks: own })
         };
         let hosts: Vec<HostBinding> = match spec.hostnames() {
             [] => bind(None).into_iter().collect(),
-            [one] => bind(Some(one.as_str())).into_iter().collect(),
-            names => names.iter().filter_map(|name| bind(Some(name.as_str()))).collect(),
+            [one] => bind(Some(one.shared())).into_iter().collect(),
+            names => names.iter().filter_map(|name| bind(Some(name.shared()))).collect(),
         };
         let is_refused = |host: &&HostBinding| {
             // Connections without TLS have no name.

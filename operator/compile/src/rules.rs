@@ -13,6 +13,7 @@ use regex_automata::meta::Regex;
 
 use crate::backends::{Backends, BadReference};
 use crate::filters::filters;
+use crate::named::BackendReference as _;
 
 /// A rule, and what is wrong with it.
 pub(crate) struct RuleNode {
@@ -24,7 +25,11 @@ pub(crate) struct RuleNode {
 }
 
 /// Translates a rule. One that is not served answers 500: its requests never fall to another rule.
-pub(crate) fn rule(route: &ObjectKey, rule: &HttpRouteRule, backends: &mut Backends<'_>) -> RuleNode {
+pub(crate) fn rule<'o>(
+    route: &'o ObjectKey,
+    rule: &'o HttpRouteRule,
+    backends: &mut Backends<'o>,
+) -> RuleNode {
     let mut bad_references = Vec::new();
     let mut unserved = None;
     if rule.retry.is_some() {
@@ -54,7 +59,7 @@ pub(crate) fn rule(route: &ObjectKey, rule: &HttpRouteRule, backends: &mut Backe
             unserved = Some(message);
             Vec::new()
         });
-        let backend = match backends.resolve(route, reference) {
+        let backend = match backends.resolve(route, reference.named(route)) {
             Ok(backend) => Some(backend),
             Err(bad) => {
                 bad_references.push(bad);
@@ -109,11 +114,15 @@ pub(crate) fn finish(parts: Translated<'_>) -> RuleNode {
 }
 
 /// Translates the rule of a route of connections.
-pub(crate) fn l4_rule(route: &ObjectKey, rule: &L4RouteRule, backends: &mut Backends<'_>) -> RuleNode {
+pub(crate) fn l4_rule<'o>(
+    route: &'o ObjectKey,
+    rule: &'o L4RouteRule,
+    backends: &mut Backends<'o>,
+) -> RuleNode {
     let mut bad_references = Vec::new();
     let mut candidates = Vec::new();
     for reference in &rule.backend_refs {
-        let backend = backends.resolve(route, &reference.as_http());
+        let backend = backends.resolve(route, reference.named(route));
         let backend = backend.map_err(|bad| bad_references.push(bad)).ok();
         let weight = reference.weight.as_u32();
         candidates.push(WeightedBackend { weight, backend, filters: Vec::new() });

@@ -42,6 +42,16 @@ pub struct Entry {
     content: u128,
 }
 
+// === impl Entry ===
+
+impl Entry {
+    /// Whether it is of this content.
+    #[must_use]
+    pub fn is_of(&self, content: u128) -> bool {
+        self.content == content
+    }
+}
+
 // === impl Ledger ===
 
 impl Ledger {
@@ -95,6 +105,11 @@ impl Ledger {
             entry.content = content;
         }
         entry
+    }
+
+    /// Entries in the order of their objects.
+    pub fn entries(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
+        self.objects.iter()
     }
 
     /// Forgets objects that are deleted.

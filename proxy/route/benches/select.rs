@@ -1,5 +1,7 @@
 //! A look-up among 1 to 10,000 hosts, and among 10,000 paths of one host.
 
+use std::sync::Arc;
+
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use igw_crds::snapshot::{
     Action, Attachment, Gateway, HostBinding, Listener, Match, PathMatch, Protocol, Route, RouteId, Rule,
@@ -51,9 +53,10 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
         snapshot.routes.push(Route {
             kind: "HTTPRoute".into(),
             namespace: "n".into(),
-            name,
+            name: name.into(),
             rules: vec![rule],
         });
+        let host: Arc<str> = host.into();
         let binding = HostBinding { serves: Some(host.clone()), ranks: Some(host) };
         attachments.push(Attachment { route: RouteId(index as u32), hosts: vec![binding] });
     }

@@ -1,9 +1,12 @@
 //! Conditions of a match besides the path.
 
+use std::sync::Arc;
+
 use igw_crds::snapshot::{Match, StringMatch, ValueMatch};
 use regex_automata::meta::Regex;
 
 use crate::RequestView;
+use crate::patterns::Patterns;
 use crate::rank::Rank;
 
 /// One match of one rule, ready to be tried.
@@ -27,20 +30,22 @@ struct Condition {
 enum ValueTest {
     Exact(Box<[u8]>),
     /// `None` for a pattern that does not compile: it matches nothing.
-    Regex(Option<Regex>, String),
+    Regex(Option<Arc<Regex>>, String),
 }
 
 // === impl Candidate ===
 
 impl Candidate {
-    pub(crate) fn new(one: &Match, rank: Rank, target: u32, matched: u16) -> Self {
+    pub(crate) fn new(one: &Match, rank: Rank, target: u32, matched: u16, patterns: &mut Patterns) -> Self {
+        let mut conditions =
+            |all: &[ValueMatch]| all.iter().map(|one| Condition::new(one, patterns)).collect();
         Self {
             rank,
             target,
             matched,
             method: one.method.as_ref().map(|method| method.as_bytes().into()),
-            headers: one.headers.iter().map(Condition::new).collect(),
-            query: one.query.iter().map(Condition::new).collect(),
+            headers: conditions(&one.headers),
+            query: conditions(&one.query),
         }
     }
 
@@ -84,10 +89,10 @@ impl Candidate {
 // === impl Condition ===
 
 impl Condition {
-    fn new(one: &ValueMatch) -> Self {
+    fn new(one: &ValueMatch, patterns: &mut Patterns) -> Self {
         let value = match &one.value {
             StringMatch::Exact(value) => ValueTest::Exact(value.as_bytes().into()),
-            StringMatch::Regex(pattern) => ValueTest::Regex(compile(pattern), pattern.clone()),
+            StringMatch::Regex(pattern) => ValueTest::Regex(patterns.compile(pattern), pattern.clone()),
         };
         Self { name: one.name.clone(), value }
     }
@@ -159,14 +164,6 @@ impl ValueTest {
     }
 }
 
-/// Compiles a pattern that must match a whole value; bounded in size, linear in time.
-pub(crate) fn compile(pattern: &str) -> Option<Regex> {
-    Regex::builder()
-        .configure(Regex::config().nfa_size_limit(Some(REGEX_BYTES)).onepass(false))
-        .build(&format!("^(?:{pattern})$"))
-        .ok()
-}
-
 pub(crate) fn is_whole(regex: &Regex, value: &[u8]) -> bool {
     regex.is_match(value)
 }
@@ -230,7 +227,5 @@ fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Bound of a compiled pattern.
-const REGEX_BYTES: usize = 64 * 1024;
 /// Longest joined or decoded value that a pattern is tried on.
 const JOINED_BYTES: usize = 4_096;

@@ -13,6 +13,7 @@ mod hash;
 mod host_table;
 pub mod normalize;
 mod path_index;
+mod patterns;
 pub mod rank;
 mod table;
 

@@ -1,11 +1,14 @@
 //! Candidates of one hostname by path, in the order of [`crate::Rank`].
 
+use std::sync::Arc;
+
 use igw_crds::snapshot::PathMatch;
 use regex_automata::meta::Regex;
 
 use crate::RequestView;
-use crate::condition::{Candidate, compile, is_whole, text};
+use crate::condition::{Candidate, is_whole, text};
 use crate::hash::ByteMap;
+use crate::patterns::Patterns;
 
 /// Path index: exact paths by hash, patterns in order of rank, prefixes by hash of each prefix of the request, gRPC
 /// methods by hash, what takes every path last.
@@ -22,18 +25,19 @@ pub(crate) struct PathIndex {
 
 struct Pattern {
     source: String,
-    regex: Option<Regex>,
+    regex: Option<Arc<Regex>>,
     candidate: Candidate,
 }
 
 // === impl PathIndex ===
 
 impl PathIndex {
-    pub(crate) fn insert(&mut self, path: &PathMatch, candidate: Candidate) {
+    pub(crate) fn insert(&mut self, path: &PathMatch, candidate: Candidate, patterns: &mut Patterns) {
         match path {
             PathMatch::Exact(path) => self.exact.entry(path.as_bytes()).push(candidate),
             PathMatch::Regex(pattern) => {
-                self.regex.push(Pattern { source: pattern.clone(), regex: compile(pattern), candidate });
+                let regex = patterns.compile(pattern);
+                self.regex.push(Pattern { source: pattern.clone(), regex, candidate });
             }
             PathMatch::Prefix(prefix) => {
                 let prefix = prefix.trim_end_matches('/').as_bytes();

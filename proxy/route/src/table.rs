@@ -8,6 +8,7 @@ use crate::RequestView;
 use crate::condition::Candidate;
 use crate::host_table::HostTable;
 use crate::path_index::PathIndex;
+use crate::patterns::Patterns;
 use crate::rank::Rank;
 
 /// Tables of one port.
@@ -66,6 +67,7 @@ impl PortRoutes {
     pub fn build(snapshot: &Snapshot, gateway: usize, listeners: &[usize]) -> Self {
         let mut tables = Self { listeners: HostTable::default(), routes: Vec::new(), targets: Vec::new() };
         let Some(gateway) = snapshot.gateways.get(gateway) else { return tables };
+        let mut patterns = Patterns::default();
         for index in listeners {
             let Some(listener) = gateway.listeners.get(*index) else { continue };
             let place = tables.listeners.entry(listener.hostname.as_deref());
@@ -105,7 +107,8 @@ impl PortRoutes {
                         for (matched, one) in rule.matches.iter().enumerate() {
                             let rank = Rank::new(one, attachment.route.0, rule_index, matched);
                             let matched = u16::try_from(matched).unwrap_or(u16::MAX);
-                            paths.insert(&one.path, Candidate::new(one, rank, target, matched));
+                            let candidate = Candidate::new(one, rank, target, matched, &mut patterns);
+                            paths.insert(&one.path, candidate, &mut patterns);
                         }
                     }
                 }

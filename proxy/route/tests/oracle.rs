@@ -1,6 +1,7 @@
 //! Look-ups against an oracle that scans everything, over generated sets.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use igw_crds::snapshot::{
     Action, Attachment, Gateway, HostBinding, Listener, Match, PathMatch, Protocol, Route, RouteId, Rule,
@@ -182,9 +183,17 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         let mut attachments = Vec::new();
         for (index, (rules, hosts)) in routes.into_iter().enumerate() {
             let name = format!("r{index}");
-            snapshot.routes.push(Route { kind: "HTTPRoute".into(), namespace: "n".into(), name, rules });
-            let hosts =
-                hosts.into_iter().map(|host| HostBinding { serves: host.clone(), ranks: host }).collect();
+            snapshot.routes.push(Route {
+                kind: "HTTPRoute".into(),
+                namespace: "n".into(),
+                name: name.into(),
+                rules,
+            });
+            let hosts = hosts
+                .into_iter()
+                .map(|host| host.map(Arc::from))
+                .map(|host: Option<Arc<str>>| HostBinding { serves: host.clone(), ranks: host })
+                .collect();
             attachments.push(Attachment { route: RouteId(index as u32), hosts });
         }
         let listeners = listeners.into_iter().enumerate().map(|(index, hostname)| Listener {

@@ -152,12 +152,7 @@ impl Control {
                 info!("another supervisor takes over");
                 self.supervisor = link;
                 self.orphan_until = None;
-                let standing = Standing {
-                    epoch: self.tables.epoch,
-                    generation: self.tables.generation,
-                    listening: self.bound.keys().copied().collect(),
-                };
-                self.supervisor.introduce(self.held.iter(), standing);
+                self.supervisor.introduce(self.held.iter(), self.standing());
                 self.ask_sockets();
             }
             Err(error) => warn!(%error, "another supervisor cannot be heard"),

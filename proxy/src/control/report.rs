@@ -75,16 +75,21 @@ impl Control {
         self.tell_supervisor();
     }
 
+    /// What is served.
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            epoch: self.tables.epoch,
+            generation: self.tables.generation,
+            listening: self.bound.keys().copied().collect(),
+        }
+    }
+
     /// Tells the supervisor what is served, once the workers do.
     fn tell_supervisor(&self) {
         if self.tables.stamp() == 0 || self.is_asking {
             return;
         }
-        let standing = Standing {
-            epoch: self.tables.epoch,
-            generation: self.tables.generation,
-            listening: self.bound.keys().copied().collect(),
-        };
+        let standing = self.standing();
         let mut answers = Vec::new();
         for worker in &self.workers {
             let (answer, answered) = oneshot::channel();

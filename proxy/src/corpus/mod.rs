@@ -2,6 +2,7 @@
 //! found something. The properties are shared with the targets in `e2e/fuzz`.
 
 mod hello;
+mod http2;
 mod log_line;
 mod proxy_protocol;
 
@@ -16,6 +17,11 @@ fn headers_of_the_corpus_hold() {
 #[test]
 fn client_hellos_of_the_corpus_hold() {
     check("hello", hello::beginning);
+}
+
+#[test]
+fn http2_heads_of_the_corpus_hold() {
+    check("http2", http2::head);
 }
 
 #[test]

@@ -304,7 +304,7 @@ fn rules(snapshot: &Snapshot, backends: &[Arc<Backend>]) -> Vec<Vec<Arc<RuleTabl
         .iter()
         .map(|route| {
             let name: Arc<str> = format!("{}/{}", route.namespace, route.name).into();
-            let speaks_http2 = route.kind == "GRPCRoute";
+            let speaks_http2 = &*route.kind == "GRPCRoute";
             route
                 .rules
                 .iter()

@@ -6,7 +6,7 @@ mod decide;
 mod exchange;
 mod forward;
 mod greeting;
-mod h2;
+pub(crate) mod h2;
 mod header_list;
 mod message;
 mod open;

@@ -130,21 +130,30 @@ impl Engine {
     }
 
     fn keep_records(&mut self, wall: Timestamp) {
-        let mut records = Vec::with_capacity(self.gathered.objects.len());
-        let mut before = Sorted::new(&self.records);
-        for (key, taken) in &self.gathered.objects {
-            let entry = self.ledger.observe(key, taken.content, wall);
+        // Most are as they were, which one walk through all three tells.
+        let changed: Vec<(&ObjectKey, u128)> = {
+            let (mut before, mut entries) = (Sorted::new(&self.records), Sorted::new(self.ledger.entries()));
+            let objects = self.gathered.objects.iter().map(|(key, taken)| (key, taken.content));
+            objects
+                .filter(|(key, content)| {
+                    let is_known = entries.take(key).is_some_and(|entry| entry.is_of(*content));
+                    before.take(key).is_none() || !is_known
+                })
+                .collect()
+        };
+        for (key, content) in changed {
+            let entry = self.ledger.observe(key, content, wall);
             let record =
                 Record { uid: Arc::clone(&entry.uid), created: entry.created, generation: entry.generation };
-            let is_same = before.take(&key) == Some(&record);
-            records.push((key.clone(), record));
-            if !is_same {
-                // Numbers and text always encode.
-                let value = serde_json::to_value(entry).unwrap_or_default();
-                self.ledger_book.set(key, &Arc::new(value));
-            }
+            // Numbers and text always encode.
+            let value = serde_json::to_value(entry).unwrap_or_default();
+            self.ledger_book.set(key, &Arc::new(value));
+            self.records.insert(key.clone(), record);
         }
-        self.records = records.into_iter().collect();
+        if self.records.len() != self.gathered.objects.len() {
+            let objects = &self.gathered.objects;
+            self.records.retain(|key, _| objects.contains_key(key));
+        }
         if !self.gathered.uncertain {
             let records = &self.records;
             let exists = |kind, namespace: &str, name: &str| {

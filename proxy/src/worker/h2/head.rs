@@ -1,9 +1,8 @@
 //! The head of an HTTP/2 request in the form of HTTP/1, which then goes through the same narrow door as all others: what
 //! that door refuses, no back end ever sees (RFC 9113 8.3, and 10.3 on smuggling).
 
-use h2::RecvStream;
 use h2::ext::Protocol;
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, TE};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_KEY, TE};
 use http::{Method, Request};
 
 /// Why a request is not even put into that form.
@@ -15,10 +14,20 @@ pub(crate) enum Refusal {
     Connect,
 }
 
+/// What is known of the body when the head is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// The stream has ended with the head.
+    Ended,
+    /// More of it may follow.
+    Open,
+}
+
 /// Writes the head. A WebSocket (RFC 8441) becomes the request that HTTP/1 opens one with.
-pub(crate) fn write(
+pub(crate) fn write<B>(
     out: &mut Vec<u8>,
-    request: &Request<RecvStream>,
+    request: &Request<B>,
+    rest: Rest,
     websocket_key: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), Refusal> {
     let uri = request.uri();
@@ -61,7 +70,9 @@ pub(crate) fn write(
         if name == COOKIE {
             n_cookies += 1;
         }
-        if *name == HOST || *name == TE || name == COOKIE || (is_websocket && *name == CONTENT_LENGTH) {
+        // A WebSocket has no length, and no key but the one below (RFC 8441 5).
+        let is_of_stream = is_websocket && (*name == CONTENT_LENGTH || *name == SEC_WEBSOCKET_KEY);
+        if *name == HOST || *name == TE || name == COOKIE || is_of_stream {
             continue;
         }
         out.extend_from_slice(name.as_str().as_bytes());
@@ -88,7 +99,7 @@ pub(crate) fn write(
         if request.headers().contains_key(TE) {
             out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
         }
-        if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        if rest == Rest::Open && !request.headers().contains_key(CONTENT_LENGTH) {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
     }

@@ -1,6 +1,6 @@
 //! HTTP/2 with clients (RFC 9113): one connection, a task for each of its streams.
 
-mod head;
+pub(crate) mod head;
 mod replay;
 mod stream;
 mod tunnel;

@@ -12,7 +12,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 use igw_h1::{Limits, Parsed};
 
-use super::head::{self, Refusal};
+use super::head::{self, Refusal, Rest};
 use super::{Http2Connection, tunnel};
 use crate::upstream::local::Leased;
 use crate::worker::Worker;
@@ -64,7 +64,8 @@ fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>
         let bits = [worker.random.next().to_ne_bytes(), worker.random.next().to_ne_bytes()].concat();
         out.extend_from_slice(STANDARD.encode(bits).as_bytes());
     };
-    let written = head::write(&mut text, request, key);
+    let rest = if request.body().is_end_stream() { Rest::Ended } else { Rest::Open };
+    let written = head::write(&mut text, request, rest, key);
     let limits = Limits {
         head_bytes: settings.head_bytes as usize,
         head_fields: settings.head_fields as usize,
