@@ -258,6 +258,8 @@ impl Rollouts {
                 }
             }
         }
+        self.on_disk.retain(|(gateway, _), _| proxies.contains_key(gateway));
+        self.asked.0.retain(|gateway, _| proxies.contains_key(gateway));
         // A proxy that has just started has not said it yet.
         let is_news = on_disk.iter().any(|(place, binary)| self.on_disk.get(place) != Some(binary));
         if is_news {
