@@ -44,6 +44,7 @@ use crate::tables::Tables;
 use crate::tls::stream::TlsBuffers;
 use crate::upstream::backend::Backend;
 use crate::upstream::local::LocalBackend;
+use h2::servers::StreamServers;
 use random::Random;
 use request::{Request, RequestEnd};
 use scratch::Scratch;
@@ -63,6 +64,7 @@ pub(crate) struct Worker {
     default_settings: Arc<Settings>,
     log: LogSink,
     pub(crate) tls_buffers: Rc<TlsBuffers>,
+    pub(crate) stream_servers: StreamServers,
     /// Handshakes under way at a time.
     pub(crate) handshakes: Semaphore,
 }
@@ -97,6 +99,7 @@ impl Worker {
             default_settings: Arc::new(Settings::default()),
             log,
             tls_buffers: TlsBuffers::new(),
+            stream_servers: StreamServers::default(),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
         })
     }
@@ -250,8 +253,9 @@ impl Worker {
         self.scratch.give(out);
     }
 
-    /// Closes connections nobody used for long.
+    /// Closes connections nobody used for long, and ends tasks that nothing needed.
     fn prune(&self) {
+        self.stream_servers.prune();
         let now = self.wheel.now();
         for local in self.locals.borrow().iter().flatten() {
             local.prune(now);

@@ -2,6 +2,7 @@
 
 pub(crate) mod head;
 mod replay;
+pub(crate) mod servers;
 mod stream;
 mod tunnel;
 
@@ -20,6 +21,7 @@ use super::client::{Client, ClientTls, Peer};
 use crate::metrics::abuse::Abuse;
 use crate::tables::PortTables;
 use replay::Replay;
+use servers::Job;
 
 /// What the streams of a connection share.
 pub(crate) struct Http2Connection {
@@ -89,10 +91,10 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
                 return Poll::Ready(Next::Calm);
             }
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
-                return Poll::Ready(match accepted {
-                    Some(Ok((request, respond))) => Next::Stream(Box::new((request, respond))),
-                    Some(Err(_)) | None => Next::End,
-                });
+                let Some(Ok((request, respond))) = accepted else { return Poll::Ready(Next::End) };
+                shared.n_streams.set(shared.n_streams.get() + 1);
+                worker.stream_servers.serve(Job { connection: Rc::clone(&shared), request, respond });
+                return Poll::Ready(Next::Stream);
             }
             let is_idle = shared.n_streams.get() == 0;
             let has_expired = timer.poll_expired(cx);
@@ -110,12 +112,9 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
             Poll::Pending
         });
         match accepted.await {
-            Next::Stream(accepted) => {
+            Next::Stream => {
                 n_accepted = n_accepted.saturating_add(1);
                 timer.set(idle());
-                let (request, respond) = *accepted;
-                shared.n_streams.set(shared.n_streams.get() + 1);
-                tokio::task::spawn_local(stream::serve(Rc::clone(&shared), request, respond));
             }
             Next::Close => {
                 is_closing = true;
@@ -135,7 +134,8 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
 
 /// What comes next on a connection.
 enum Next {
-    Stream(Box<(http::Request<h2::RecvStream>, h2::server::SendResponse<Bytes>)>),
+    /// A stream has begun.
+    Stream,
     /// No more streams; those under way finish.
     Close,
     /// The client asks too much.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 use igw_h1::{Limits, Parsed};
 
 use super::head::{self, Refusal, Rest};
+use super::servers::Job;
 use super::{Http2Connection, tunnel};
 use crate::upstream::local::Leased;
 use crate::worker::Worker;
@@ -39,11 +39,8 @@ pub(crate) struct Stream {
 }
 
 /// Serves one request.
-pub(crate) async fn serve(
-    connection: Rc<Http2Connection>,
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) {
+pub(crate) async fn serve(job: Job) {
+    let Job { connection, request, respond } = job;
     let worker = &connection.worker;
     let decided = decide_head(&connection, &request);
     let mut stream = Stream {

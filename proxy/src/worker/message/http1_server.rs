@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use igw_h1::{Body, ChunkedDecoder, Limits, Parsed, RequestKind};
 use tokio::io::AsyncWrite as _;
 
@@ -36,8 +35,8 @@ enum Download {
     Length(u64),
     Chunked(ChunkedDecoder),
     UntilClose,
-    /// Trailers were read and wait to be taken.
-    Trailers(HeaderMap),
+    /// The last piece was read and waits to be taken.
+    Last(Piece),
     Done,
 }
 
@@ -108,16 +107,26 @@ impl<'a> Http1Server<'a> {
             Body::Length(length) => Some(length),
             _ => None,
         };
-        let fields = fields::of_response(self.worker, bytes, &head, self.request, length);
+        let n_whole = length.and_then(|length| n_head.checked_add(usize::try_from(length).ok()?));
+        // An answer that came whole lies in one piece of memory, its fields and its body.
+        let n_shared = n_whole.filter(|n_whole| *n_whole <= bytes.len()).unwrap_or(n_head);
+        let shared = Bytes::copy_from_slice(&bytes[..n_shared]);
+        let fields = fields::of_response(self.worker, &shared, &head, self.request, length);
+        let mut n_taken = n_head;
         self.download = match head.body {
             Body::None | Body::Length(0) => Download::Done,
+            Body::Length(_) if n_shared > n_head => {
+                n_taken = n_shared;
+                Download::Last(Piece::Data { bytes: shared.slice(n_head..), is_end: true })
+            }
             Body::Length(length) => Download::Length(length),
             Body::Chunked => Download::Chunked(ChunkedDecoder::new(self.limits.clone())),
             Body::UntilClose => Download::UntilClose,
         };
         let is_end = matches!(self.download, Download::Done);
-        self.keeps &= !is_end || n_head == bytes.len();
-        Ok((n_head, Some(Piece::Head { status: head.status, fields, is_end })))
+        let is_whole = is_end || matches!(self.download, Download::Last(_));
+        self.keeps &= !is_whole || n_taken == bytes.len();
+        Ok((n_taken, Some(Piece::Head { status: head.status, fields, is_end })))
     }
 
     /// Reads of a body what is there; nothing if there is nothing of it.
@@ -138,8 +147,10 @@ impl<'a> Http1Server<'a> {
                     chunks::take(self.worker, decoder, bytes, self.limits).map_err(|()| Failure::Protocol)?;
                 if let Some(trailers) = taken.end {
                     self.keeps &= taken.n_bytes == bytes.len();
-                    self.download =
-                        if trailers.is_empty() { Download::Done } else { Download::Trailers(trailers) };
+                    self.download = match trailers.is_empty() {
+                        true => Download::Done,
+                        false => Download::Last(Piece::Trailers(trailers)),
+                    };
                 }
                 let is_end = matches!(self.download, Download::Done);
                 let piece = match (taken.data.is_empty(), is_end) {
@@ -152,7 +163,7 @@ impl<'a> Http1Server<'a> {
             Download::UntilClose => {
                 Ok((bytes.len(), Some(Piece::Data { bytes: Bytes::copy_from_slice(bytes), is_end: false })))
             }
-            Download::Head | Download::Trailers(_) | Download::Done => Ok((0, None)),
+            Download::Head | Download::Last(_) | Download::Done => Ok((0, None)),
         }
     }
 }
@@ -204,10 +215,8 @@ impl ServerSide for Http1Server<'_> {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
-        if let Download::Trailers(trailers) = &mut self.download {
-            let trailers = std::mem::take(trailers);
-            self.download = Download::Done;
-            return Poll::Ready(Ok(Piece::Trailers(trailers)));
+        if let Some(piece) = self.last() {
+            return Poll::Ready(Ok(piece));
         }
         let worker = self.worker;
         let mut input = worker.scratch.input();
@@ -247,10 +256,8 @@ impl ServerSide for Http1Server<'_> {
                 self.from_upstream.set(&worker.scratch, &input[..n_input]);
                 return Poll::Ready(Ok(piece));
             }
-            if let Download::Trailers(trailers) = &mut self.download {
-                let trailers = std::mem::take(trailers);
-                self.download = Download::Done;
-                return Poll::Ready(Ok(Piece::Trailers(trailers)));
+            if let Some(piece) = self.last() {
+                return Poll::Ready(Ok(piece));
             }
         }
     }
@@ -267,6 +274,17 @@ impl ServerSide for Http1Server<'_> {
 }
 
 impl Http1Server<'_> {
+    /// The last piece, if it is there.
+    fn last(&mut self) -> Option<Piece> {
+        match std::mem::replace(&mut self.download, Download::Done) {
+            Download::Last(piece) => Some(piece),
+            other => {
+                self.download = other;
+                None
+            }
+        }
+    }
+
     fn broken(&self) -> Failure {
         if self.has_received { Failure::Truncated } else { Failure::NoAnswer }
     }
