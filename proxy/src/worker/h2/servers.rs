@@ -34,10 +34,8 @@ struct Seat {
     waker: Cell<Option<Waker>>,
 }
 
-enum Order {
-    Serve(Job),
-    End,
-}
+/// The next stream; none: end.
+type Order = Option<Job>;
 
 // === impl StreamServers ===
 
@@ -48,7 +46,7 @@ impl StreamServers {
         let seat = idle.pop();
         self.n_unused.set(self.n_unused.get().min(idle.len()));
         match seat {
-            Some(seat) => seat.give(Order::Serve(job)),
+            Some(seat) => seat.give(Some(job)),
             None => {
                 tokio::task::spawn_local(run(job));
             }
@@ -60,7 +58,7 @@ impl StreamServers {
         let mut idle = self.idle.borrow_mut();
         let n_unused = self.n_unused.get().min(idle.len());
         for seat in idle.drain(..n_unused) {
-            seat.give(Order::End);
+            seat.give(None);
         }
         self.n_unused.set(idle.len());
     }
@@ -88,8 +86,8 @@ async fn run(first: Job) {
         }
         drop(worker);
         match poll_fn(|cx| seat.poll_order(cx)).await {
-            Order::Serve(next) => job = next,
-            Order::End => return,
+            Some(next) => job = next,
+            None => return,
         }
     }
 }
