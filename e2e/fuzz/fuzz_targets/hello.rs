@@ -4,6 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../../proxy/h1/tests/oracle/cuts.rs"]
+mod cuts;
 #[path = "../../../proxy/src/tls/hello.rs"]
 mod hello;
 #[path = "../../../proxy/src/corpus/hello.rs"]
@@ -16,5 +18,5 @@ mod tls {
 
 fuzz_target!(|bytes: &[u8]| {
     igw_fuzz::bounded(bytes, || hello::read(bytes));
-    property::beginning(bytes);
+    property::beginning(bytes, cuts::Cuts::Few);
 });

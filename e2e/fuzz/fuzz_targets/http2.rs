@@ -5,6 +5,8 @@
 use igw_h1::{Limits, RequestHead};
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../../proxy/h1/tests/oracle/cuts.rs"]
+mod cuts;
 #[path = "../../../proxy/src/worker/h2/head.rs"]
 mod head;
 #[path = "../../../proxy/src/corpus/http2.rs"]
@@ -27,5 +29,5 @@ fuzz_target!(|input: &[u8]| {
             (text, parsed, written, outcome)
         });
     }
-    property::head(input);
+    property::head(input, cuts::Cuts::Few);
 });

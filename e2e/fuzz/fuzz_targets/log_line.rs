@@ -7,6 +7,8 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../../proxy/src/clock.rs"]
 #[allow(dead_code)]
 mod clock;
+#[path = "../../../proxy/h1/tests/oracle/cuts.rs"]
+mod cuts;
 #[path = "../../../proxy/src/log/line.rs"]
 mod log;
 #[path = "../../../proxy/src/corpus/log_line.rs"]
@@ -14,5 +16,5 @@ mod property;
 
 fuzz_target!(|input: &[u8]| {
     igw_fuzz::bounded(input, || property::written(input));
-    property::line(input);
+    property::line(input, cuts::Cuts::Few);
 });

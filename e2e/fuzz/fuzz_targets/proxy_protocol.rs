@@ -4,6 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../../proxy/h1/tests/oracle/cuts.rs"]
+mod cuts;
 #[path = "../../../proxy/src/corpus/proxy_protocol.rs"]
 mod property;
 #[path = "../../../proxy/src/proxy_protocol.rs"]
@@ -11,5 +13,5 @@ mod proxy_protocol;
 
 fuzz_target!(|bytes: &[u8]| {
     igw_fuzz::bounded(bytes, || proxy_protocol::read(bytes));
-    property::header(bytes);
+    property::header(bytes, cuts::Cuts::Few);
 });

@@ -2,12 +2,14 @@
 
 use crate::tls::hello::{Hello, read};
 
+use super::cuts::Cuts;
+
 /// Bytes are judged the same however many came before: more are wanted until there is a judgement, which then stays. A
 /// ClientHello is the same in records of any size, and its name is one in lower case.
-pub(crate) fn beginning(bytes: &[u8]) {
+pub(crate) fn beginning(bytes: &[u8], cuts: Cuts) {
     let whole = read(bytes);
     let mut judged = None;
-    for n_bytes in (0..bytes.len()).step_by(bytes.len() / 200 + 1) {
+    for n_bytes in cuts.of(bytes, bytes.len()) {
         let part = read(&bytes[..n_bytes]);
         if let Some(judged) = &judged {
             assert_eq!(part, *judged, "{n_bytes} bytes, and what fewer were");
@@ -22,8 +24,8 @@ pub(crate) fn beginning(bytes: &[u8]) {
         assert!(is_plain && name.len() < 255, "{name:?}");
     }
     let message = message(bytes);
-    for size in [1, 7, 100, 16_384] {
-        let again: Vec<u8> = message.chunks(size).flat_map(record).collect();
+    for size in cuts.ways(bytes, &[1, 7, 100, 16_384]) {
+        let again = records(&message, *size);
         if again.len() <= BYTES_MAX {
             assert_eq!(read(&again), whole, "records of {size} bytes");
         }
@@ -32,7 +34,7 @@ pub(crate) fn beginning(bytes: &[u8]) {
 
 /// What the records of a whole ClientHello carry.
 fn message(mut bytes: &[u8]) -> Vec<u8> {
-    let mut message = Vec::new();
+    let mut message = Vec::with_capacity(bytes.len());
     while let Some((header, rest)) =
         bytes.split_first_chunk::<5>().filter(|(header, _)| header[0] == HANDSHAKE)
     {
@@ -48,9 +50,15 @@ fn message(mut bytes: &[u8]) -> Vec<u8> {
     message
 }
 
-fn record(fragment: &[u8]) -> Vec<u8> {
-    let [high, low] = u16::try_from(fragment.len()).expect("a short record").to_be_bytes();
-    [&[HANDSHAKE, 3, 1, high, low][..], fragment].concat()
+/// The message in records of `size` bytes.
+fn records(message: &[u8], size: usize) -> Vec<u8> {
+    let mut records = Vec::with_capacity(message.len() + 5 * message.len().div_ceil(size));
+    for fragment in message.chunks(size) {
+        let [high, low] = u16::try_from(fragment.len()).expect("a short record").to_be_bytes();
+        records.extend_from_slice(&[HANDSHAKE, 3, 1, high, low]);
+        records.extend_from_slice(fragment);
+    }
+    records
 }
 
 const HANDSHAKE: u8 = 22;

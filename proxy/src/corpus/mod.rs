@@ -1,6 +1,8 @@
 //! Replays the corpora of the fuzz targets whose subjects are in this crate: inputs of each kind, and every one that ever
 //! found something. The properties are shared with the targets in `e2e/fuzz`.
 
+#[path = "../../h1/tests/oracle/cuts.rs"]
+mod cuts;
 mod hello;
 mod http2;
 mod log_line;
@@ -9,25 +11,27 @@ mod proxy_protocol;
 use std::fs;
 use std::path::Path;
 
+use cuts::Cuts;
+
 #[test]
 fn headers_of_the_corpus_hold() {
-    check("proxy_protocol", proxy_protocol::header);
+    check("proxy_protocol", |bytes| proxy_protocol::header(bytes, Cuts::All));
 }
 
 #[test]
 fn client_hellos_of_the_corpus_hold() {
-    check("hello", hello::beginning);
+    check("hello", |bytes| hello::beginning(bytes, Cuts::All));
 }
 
 #[test]
 fn http2_heads_of_the_corpus_hold() {
-    check("http2", http2::head);
+    check("http2", |input| http2::head(input, Cuts::All));
 }
 
 #[test]
 fn log_lines_of_the_corpus_hold() {
     check("log_line", |input| {
-        log_line::line(input);
+        log_line::line(input, Cuts::All);
         assert!(log_line::written(input).ends_with(b"}\n"));
     });
 }

@@ -2,18 +2,44 @@
 //! targets; each check panics where its property is broken.
 
 use igw_h1::{
-    ChunkEvent, ChunkedDecoder, Field, Known, Limits, Parsed, RequestHead, RequestKind, ResponseHead, Target,
-    TargetForm, Version, parse_trailers,
+    ChunkError, ChunkEvent, ChunkedDecoder, Field, Known, Limits, Parsed, RequestHead, RequestKind,
+    ResponseHead, Target, TargetForm, Version, parse_trailers,
 };
 
+mod cuts;
+
+pub use cuts::Cuts;
+
+/// A chunked body as it was read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Read<'m> {
+    /// Content.
+    pub content: Vec<u8>,
+    /// What was left where it ended: the trailer section, or what the decoder waits with.
+    pub kept: &'m [u8],
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a chunked body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With its trailer section; so many bytes are behind it.
+    Done { n_left: usize },
+    /// Before its time.
+    NeedsMore,
+    /// With a fault.
+    Refused(ChunkError),
+}
+
 /// A prefix of a request is partial or refused as the whole is; what is accepted means the same written out again.
-pub fn request(message: &[u8]) {
+pub fn request(message: &[u8], cuts: Cuts) {
     let limits = limits();
     let mut head = RequestHead::new();
     let whole = head.parse(message, &limits);
     let n_whole = if let Ok(Parsed::Complete { len }) = whole { len } else { message.len() };
     let mut part_head = RequestHead::new();
-    for n_bytes in cuts_of(n_whole) {
+    for n_bytes in cuts.of(message, n_whole) {
         let part = part_head.parse(&message[..n_bytes], &limits);
         assert!(part == Ok(Parsed::Partial) || part == whole, "{part:?} of {n_bytes} bytes, {whole:?}");
     }
@@ -27,65 +53,65 @@ pub fn request(message: &[u8]) {
     assert_eq!(meaning(&again, &written), meaning(&head, message));
 }
 
-/// The same for a response to any kind of request.
-pub fn response(message: &[u8]) {
-    for kind in [RequestKind::Head, RequestKind::Connect, RequestKind::Other] {
-        response_to(kind, message);
+/// The same for a response to any kind of request; with few cuts, to one.
+pub fn response(message: &[u8], cuts: Cuts) {
+    for kind in cuts.ways(message, &[RequestKind::Head, RequestKind::Connect, RequestKind::Other]) {
+        response_to(*kind, message, cuts);
     }
 }
 
 /// A chunked body, and the trailer section that it ends with, are the same however they are cut.
-pub fn chunked(message: &[u8]) {
+pub fn chunked(message: &[u8], cuts: Cuts) {
     let whole = decode(message, &[message.len().max(1)]);
-    for cuts in [[1, 1], [2, 3], [7, 1]] {
-        assert_eq!(decode(message, &cuts), whole);
+    for sizes in cuts.ways(message, &[[1, 1], [2, 3], [7, 1], [1, 30], [40, 9]]) {
+        assert_eq!(decode(message, sizes), whole);
     }
-    let (_, section, end) = whole;
+    for place in cuts.of(message, message.len()) {
+        assert_eq!(decode(message, &[place.max(1), message.len()]), whole);
+    }
     let mut fields = Vec::new();
-    if end.starts_with("done") && parse_trailers(&section, &mut fields, &limits()).is_ok() {
+    let is_done = matches!(whole.end, End::Done { .. });
+    if is_done && parse_trailers(whole.kept, &mut fields, &limits()).is_ok() {
         for field in fields {
             assert!(field.known == Known::Other && !field.name.is_empty());
         }
     }
 }
 
-fn response_to(kind: RequestKind, message: &[u8]) {
+fn response_to(kind: RequestKind, message: &[u8], cuts: Cuts) {
     let limits = limits();
     let mut head = ResponseHead::new();
     let whole = head.parse(message, &limits, kind);
     let n_whole = if let Ok(Parsed::Complete { len }) = whole { len } else { message.len() };
     let mut part_head = ResponseHead::new();
-    for n_bytes in cuts_of(n_whole) {
+    for n_bytes in cuts.of(message, n_whole) {
         let part = part_head.parse(&message[..n_bytes], &limits, kind);
         assert!(part == Ok(Parsed::Partial) || part == whole, "{part:?} of {n_bytes} bytes, {whole:?}");
     }
     let Ok(Parsed::Complete { len }) = whole else { return };
     assert!(len <= message.len() && len <= limits.head_bytes && head.fields.len() <= limits.head_fields);
     let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
-    let mut written = format!("HTTP/{version} {} ", head.status).into_bytes();
+    let mut written = Vec::with_capacity(2 * message.len());
+    written.extend_from_slice(format!("HTTP/{version} {} ", head.status).as_bytes());
     written.extend_from_slice(head.reason.of(message));
     written.extend_from_slice(b"\r\n");
-    write_fields(&mut written, &head.fields, message);
+    write_fields(&mut written, head.fields.iter(), message);
     let mut again = ResponseHead::new();
     let roomy = Limits { head_bytes: 0, line_bytes: 0, ..limits };
     assert_eq!(again.parse(&written, &roomy, kind), Ok(Parsed::Complete { len: written.len() }));
     assert_eq!((again.status, again.body, again.keep_alive), (head.status, head.body, head.keep_alive));
-    assert_eq!(field_texts(&again.fields, &written), field_texts(&head.fields, message));
+    assert_eq!(field_texts(again.fields.iter(), &written), field_texts(head.fields.iter(), message));
 }
 
 /// Small enough that inputs of a few hundred bytes meet every limit.
 fn limits() -> Limits {
-    Limits { head_bytes: 2000, head_fields: 40, line_bytes: 300 }
-}
-
-/// Where a message of `n_bytes` is cut: everywhere, and in a long one at about 200 places.
-fn cuts_of(n_bytes: usize) -> impl Iterator<Item = usize> {
-    (0..n_bytes).step_by(n_bytes / 200 + 1)
+    Limits { head_bytes: 400, head_fields: 40, line_bytes: 150 }
 }
 
 /// Writes a request as a forwarder does: from what was read alone.
 fn written_request(head: &RequestHead, message: &[u8]) -> Vec<u8> {
-    let mut written = head.method.of(message).to_vec();
+    let mut written = Vec::with_capacity(2 * message.len());
+    written.extend_from_slice(head.method.of(message));
     written.push(b' ');
     let Target { form, path, query } = head.target;
     written.extend_from_slice(if form == TargetForm::Asterisk { b"*" } else { path.of(message) });
@@ -103,12 +129,16 @@ fn written_request(head: &RequestHead, message: &[u8]) -> Vec<u8> {
         written.extend_from_slice(head.host.of(message));
         written.extend_from_slice(b"\r\n");
     }
-    let others: Vec<_> = head.fields.iter().copied().filter(|field| field.known != Known::Host).collect();
-    write_fields(&mut written, &others, message);
+    write_fields(&mut written, others(head), message);
     written
 }
 
-fn write_fields(written: &mut Vec<u8>, fields: &[Field], message: &[u8]) {
+/// All fields but the host, which is written anew.
+fn others(head: &RequestHead) -> impl Iterator<Item = &Field> {
+    head.fields.iter().filter(|field| field.known != Known::Host)
+}
+
+fn write_fields<'f>(written: &mut Vec<u8>, fields: impl Iterator<Item = &'f Field>, message: &[u8]) {
     for field in fields {
         written.extend_from_slice(field.name.of(message));
         written.extend_from_slice(b": ");
@@ -119,50 +149,45 @@ fn write_fields(written: &mut Vec<u8>, fields: &[Field], message: &[u8]) {
 }
 
 /// Everything that decides what becomes of a request.
-fn meaning(head: &RequestHead, message: &[u8]) -> impl PartialEq + std::fmt::Debug + use<> {
+fn meaning<'m>(head: &RequestHead, message: &'m [u8]) -> impl PartialEq + std::fmt::Debug + use<'m> {
     let path = if head.target.form == TargetForm::Asterisk { b"*" } else { head.target.path.of(message) };
-    let fields: Vec<_> = head.fields.iter().copied().filter(|field| field.known != Known::Host).collect();
     (
-        (
-            head.method.of(message).to_vec(),
-            path.to_vec(),
-            head.target.query.map(|query| query.of(message).to_vec()),
-        ),
-        (head.host.of(message).to_vec(), head.version, head.body, head.keep_alive),
-        (head.expect_continue, head.te_trailers, head.upgrade.map(|upgrade| upgrade.of(message).to_vec())),
-        field_texts(&fields, message),
+        (head.method.of(message), path, head.target.query.map(|query| query.of(message))),
+        (head.host.of(message), head.version, head.body, head.keep_alive),
+        (head.expect_continue, head.te_trailers, head.upgrade.map(|upgrade| upgrade.of(message))),
+        field_texts(others(head), message),
     )
 }
 
-fn field_texts(fields: &[Field], message: &[u8]) -> Vec<(Vec<u8>, Vec<u8>, bool)> {
-    fields
-        .iter()
-        .map(|field| (field.name.of(message).to_vec(), field.value.of(message).to_vec(), field.hop_by_hop))
-        .collect()
+fn field_texts<'f, 'm>(
+    fields: impl Iterator<Item = &'f Field>,
+    message: &'m [u8],
+) -> Vec<(&'m [u8], &'m [u8], bool)> {
+    fields.map(|field| (field.name.of(message), field.value.of(message), field.hop_by_hop)).collect()
 }
 
-/// Content, what was left behind it, and how it ended; the pieces have the sizes of `cuts` in turn.
-pub fn decode(message: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<u8>, String) {
+/// Reads a body whose pieces have the given sizes in turn.
+pub fn decode<'m>(message: &'m [u8], sizes: &[usize]) -> Read<'m> {
     let mut decoder = ChunkedDecoder::new(limits());
-    let (mut content, mut kept, mut n_given) = (Vec::new(), Vec::new(), 0);
-    for cut in cuts.iter().cycle() {
-        let n_end = message.len().min(n_given + cut);
-        kept.extend_from_slice(&message[n_given..n_end]);
-        n_given = n_end;
+    let mut content = Vec::with_capacity(message.len());
+    let (mut n_taken, mut n_given) = (0, 0);
+    for size in sizes.iter().cycle() {
+        n_given = message.len().min(n_given + size);
         loop {
-            match decoder.decode(&kept).map(|decoded| (decoded.consumed, decoded.event)) {
-                Err(error) => return (content, Vec::new(), error.to_string()),
+            let given = &message[n_taken..n_given];
+            match decoder.decode(given).map(|decoded| (decoded.consumed, decoded.event)) {
+                Err(error) => return Read { content, kept: &[], end: End::Refused(error) },
                 Ok((consumed, ChunkEvent::NeedMore)) => {
-                    kept.drain(..consumed);
+                    n_taken += consumed;
                     break;
                 }
                 Ok((consumed, ChunkEvent::Data { start, end })) => {
-                    content.extend_from_slice(&kept[start..end]);
-                    kept.drain(..consumed);
+                    content.extend_from_slice(&given[start..end]);
+                    n_taken += consumed;
                 }
                 Ok((_, ChunkEvent::Trailers { start, end })) => {
-                    let n_left = kept.len() - end + message.len() - n_given;
-                    return (content, kept[start..end].to_vec(), format!("done, {n_left} left"));
+                    let n_left = message.len() - n_taken - end;
+                    return Read { content, kept: &given[start..end], end: End::Done { n_left } };
                 }
             }
         }
@@ -170,5 +195,5 @@ pub fn decode(message: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<u8>, String) {
             break;
         }
     }
-    (content, kept, "needs more".into())
+    Read { content, kept: &message[n_taken..], end: End::NeedsMore }
 }
