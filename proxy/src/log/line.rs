@@ -177,8 +177,9 @@ fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
             0x20..=0x7e => out.push(*byte),
             _ => {
-                // Writing to a vector cannot fail.
-                let _ = write!(out, "\\u00{byte:02x}");
+                let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
             }
         }
     }
