@@ -1,27 +1,28 @@
 //! What holds for every message that claims to be an answer. Shared by the replay of the corpus and the fuzz target.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
-use hickory_proto::op::{Message, MessageType, OpCode};
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::rdata::{A, AAAA, SRV};
-use hickory_proto::rr::{Name, RData, Record};
-use igw_dns::message::{QueryKind, Question, RECORDS_MAX, Records, Reply};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use igw_dns::message::{MessageError, QueryKind, Question, RECORDS_MAX, Records, Reply};
 
-/// What is asked: the first byte of an input chooses the kind, and the rest is the answer but for its id.
-pub fn parts(input: &[u8]) -> Option<(Question, Vec<u8>)> {
-    let (kind, answer) = input.split_first()?;
-    let kind = [QueryKind::A, QueryKind::Aaaa, QueryKind::Srv][usize::from(kind % 3)];
-    let mut answer = answer.to_vec();
-    answer.get_mut(..2)?.copy_from_slice(&ID.to_be_bytes());
-    Some((Question::new(ID, NAME, kind).expect("a good name"), answer))
-}
+#[path = "../../../h1/tests/oracle/cuts.rs"]
+mod cuts;
+
+pub use cuts::Cuts;
 
 /// A message that is cut says nothing that the whole one does not; records are bounded, fit the question, and are read
-/// again from a message that holds nothing else.
-pub fn answer(input: &[u8]) {
+/// again from a message that holds nothing else. `decode` reads the whole message, and may watch that.
+pub fn answer(
+    input: &[u8],
+    cuts: Cuts,
+    decode: impl FnOnce(&Question, &[u8]) -> Result<Reply, MessageError>,
+) {
     let Some((question, bytes)) = parts(input) else { return };
-    let whole = question.decode(&bytes);
-    for n_bytes in (0..bytes.len()).step_by(bytes.len() / 50 + 1) {
+    let whole = decode(question, &bytes);
+    for n_bytes in cuts.of(&bytes, bytes.len()) {
         let part = question.decode(&bytes[..n_bytes]);
         assert!(part.is_err() || part == whole, "{part:?} of {n_bytes} bytes, {whole:?}");
     }
@@ -31,18 +32,30 @@ pub fn answer(input: &[u8]) {
     assert!(addresses.is_empty() != services.is_empty(), "{records:?}");
     let is_named = |name: &str| services.iter().any(|service| service.target == name);
     assert!(glue.iter().all(|(name, _)| is_named(name)), "{records:?}");
-    if let Some(written) = written(&question, &records) {
+    if let Some(written) = written(&records) {
         assert_eq!(question.decode(&written), Ok(Reply::Records(records)));
     }
 }
 
+/// What is asked: the first byte of an input chooses the kind, and the rest is the answer but for its id.
+fn parts(input: &[u8]) -> Option<(&'static Question, Vec<u8>)> {
+    let (kind, answer) = input.split_first()?;
+    let mut answer = answer.to_vec();
+    answer.get_mut(..2)?.copy_from_slice(&ID.to_be_bytes());
+    Some((&QUESTIONS[usize::from(kind % 3)], answer))
+}
+
 /// The records as a server would send them; `None` if there are too many for one message or a target cannot be spelt.
-fn written(question: &Question, records: &Records) -> Option<Vec<u8>> {
+fn written(records: &Records) -> Option<Vec<u8>> {
     let ttl = u32::try_from(records.ttl.as_secs()).expect("a time to live");
-    let query = Message::from_vec(&question.encode(512).expect("encodes")).expect("a query");
-    let mut message = Message::new(ID, MessageType::Response, OpCode::Query);
-    message.queries = query.queries;
     let owner = Name::from_ascii(NAME).expect("a name");
+    let asked = match records.addresses.first() {
+        Some(IpAddr::V4(_)) => RecordType::A,
+        Some(IpAddr::V6(_)) => RecordType::AAAA,
+        None => RecordType::SRV,
+    };
+    let mut message = Message::new(ID, MessageType::Response, OpCode::Query);
+    message.add_query(Query::query(owner.clone(), asked));
     for ip in &records.addresses {
         message.answers.push(Record::from_rdata(owner.clone(), ttl, address(*ip)));
     }
@@ -70,5 +83,9 @@ fn address(ip: IpAddr) -> RData {
     }
 }
 
+static QUESTIONS: LazyLock<[Question; 3]> = LazyLock::new(|| {
+    [QueryKind::A, QueryKind::Aaaa, QueryKind::Srv]
+        .map(|kind| Question::new(ID, NAME, kind).expect("a good name"))
+});
 const ID: u16 = 0x1234;
 const NAME: &str = "app.test.";
