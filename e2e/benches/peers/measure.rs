@@ -70,7 +70,7 @@ pub fn measure(contestant: Contestant, scenario: &Scenario, terms: &Terms) -> an
         Door::Https => bed.https,
         Door::Tcp => bed.tcp,
     };
-    let job = serde_json::to_string(&scenario.job(target, (terms.seconds / 3.0).min(1.0), terms.seconds))?;
+    let job = serde_json::to_string(&scenario.job(target, terms.seconds))?;
     let before = proxy.taken();
     let started = Instant::now();
     let mut load = Process::start_piped(&mode(&["load", &job])?, load_cores, bed.path("load.log"))?;

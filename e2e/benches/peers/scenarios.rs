@@ -80,7 +80,12 @@ impl Scenario {
     }
 
     /// The load, for a proxy at an address.
-    pub fn job(&self, target: SocketAddr, warmup: f64, seconds: f64) -> Job {
+    pub fn job(&self, target: SocketAddr, seconds: f64) -> Job {
+        let (warmup, seconds) = match self.pace {
+            // It lasts until memory was counted.
+            Pace::Hold => (0.0, 60.0),
+            Pace::Closed | Pace::Once | Pace::Rate(_) => ((seconds / 3.0).min(1.0), seconds),
+        };
         // Spread over all routes, so that what the proxy remembers of the last ones does not help.
         let some = |n: usize| (0..n.min(512)).map(move |index| index * 7919 % n);
         let targets = match self.routes {
@@ -234,7 +239,7 @@ mod tests {
 
     #[test]
     fn requests_spread_over_all_routes() {
-        let job = Scenario::named("hosts-1k").map(|one| one.job(([127, 0, 0, 1], 1).into(), 0.0, 1.0));
+        let job = Scenario::named("hosts-1k").map(|one| one.job(([127, 0, 0, 1], 1).into(), 1.0));
         let hosts: BTreeSet<String> = job.expect("a job").targets.into_iter().map(|(host, _)| host).collect();
         assert_eq!(hosts.len(), 512);
     }

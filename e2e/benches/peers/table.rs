@@ -74,9 +74,10 @@ pub fn of_all(outcomes: &[Outcome], contestants: &[Contestant]) -> String {
     let mut text = "### All scenarios\n\n| scenario | igw |".to_owned();
     for peer in peers {
         let name = peer.name();
-        let _ = write!(text, " CPU to {name} | throughput | p99 | memory | errors igw/{name} |");
+        let _ =
+            write!(text, " CPU to {name} | throughput | p99 | memory | of it serving | errors igw/{name} |");
     }
-    let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(5 * peers.len()));
+    let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(6 * peers.len()));
     for outcome in outcomes {
         let own = outcome.found.get(&contestants[0]);
         let good: Vec<&Measured> = own.into_iter().flatten().filter_map(|one| one.as_ref().ok()).collect();
@@ -91,15 +92,16 @@ pub fn of_all(outcomes: &[Outcome], contestants: &[Contestant]) -> String {
         let _ = write!(text, "| {} | {cpu} |", outcome.scenario.what);
         for peer in peers {
             let is_idle = outcome.scenario.course == Course::Idle;
-            let figures: [Figure; 4] = [
+            let figures: [Figure; 5] = [
                 |one| one.cpu,
                 |one| one.throughput,
                 |one| one.p99,
                 if is_idle { |one| one.per_connection.unwrap_or_default() } else { |one| one.memory },
+                |one| one.serving_memory,
             ];
             let all = figures.map(|figure| ratios(outcome, contestants, *peer, figure));
             if all[0].is_empty() {
-                text += " failed | | | | |";
+                text += " failed | | | | | |";
                 continue;
             }
             for (place, ratios) in all.into_iter().enumerate() {

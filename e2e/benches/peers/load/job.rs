@@ -11,6 +11,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use serde::{Deserialize, Serialize};
 
+use super::tickets::Tickets;
+
 /// A load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -108,7 +110,7 @@ impl Job {
             Protocol::Http2 => vec![b"h2".to_vec()],
         };
         config.resumption = match self.security {
-            Security::Resumed => Resumption::in_memory_sessions(256),
+            Security::Resumed => Resumption::store(Arc::new(Tickets::default())),
             Security::Plain | Security::Full => Resumption::disabled(),
         };
         Ok(Some(Arc::new(config)))

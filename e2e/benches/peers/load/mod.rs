@@ -10,6 +10,7 @@ mod http1;
 mod http2;
 mod job;
 mod tally;
+mod tickets;
 mod wire;
 
 use std::collections::VecDeque;
