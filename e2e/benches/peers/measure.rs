@@ -131,7 +131,7 @@ fn held(
 fn memory(contestant: Contestant, proxy: &Process) -> (u64, u64) {
     let all = proxy.taken().memory;
     match contestant {
-        Contestant::Igw => (all, proxy.taken_by("igw-proxy").memory),
+        Contestant::Igw => (all, proxy.taken_by_children().memory),
         Contestant::Haproxy | Contestant::Nginx => (all, all),
     }
 }

@@ -106,13 +106,10 @@ impl Process {
         taken(&self.tree())
     }
 
-    /// The same of the children whose name begins like this.
-    pub fn taken_by(&self, name: &str) -> Taken {
-        let named = |pid: &u32| {
-            let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            command.starts_with(name)
-        };
-        taken(&self.tree().into_iter().filter(named).collect::<Vec<_>>())
+    /// The same of its children alone.
+    pub fn taken_by_children(&self) -> Taken {
+        let own = self.pid();
+        taken(&self.tree().into_iter().filter(|pid| *pid != own).collect::<Vec<_>>())
     }
 
     /// What it printed last.
