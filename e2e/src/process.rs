@@ -193,14 +193,22 @@ impl Up {
         Ok(())
     }
 
-    /// Pid of the proxy's supervisor.
+    /// Pid of the proxy's supervisor. While one becomes another binary, it is seen for a moment without its command line.
     ///
     /// # Errors
     /// Fails if it does not run.
     pub fn supervisor_pid(&self) -> anyhow::Result<u32> {
+        let mut found = Ok(None);
+        let seen = eventually("there is a supervisor", Duration::from_secs(2), || {
+            found = self.find_supervisor();
+            !matches!(found, Ok(None))
+        });
+        found?.with_context(|| format!("no supervisor after {seen:?}"))
+    }
+
+    fn find_supervisor(&self) -> anyhow::Result<Option<u32>> {
         let servers = self.server_pids()?;
-        let all = self.pids("igw-proxy")?;
-        all.into_iter().find(|pid| !servers.contains(pid)).context("no supervisor")
+        Ok(self.pids("igw-proxy")?.into_iter().find(|pid| !servers.contains(pid)))
     }
 
     /// Pids of all serving processes of the proxy, those that finish what they began too.

@@ -49,5 +49,12 @@ pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// What holds at full length, which the environment asks for with `name`, on a machine that does nothing else; else what
+/// holds beside whatever else a machine does.
+#[must_use]
+pub fn at_length<T>(name: &str, strict: T, loose: T) -> T {
+    if std::env::var_os(name).is_some() { strict } else { loose }
+}
+
 /// What Linux tells times of processes in, on every machine that it runs on here.
 const TICKS_PER_SECOND: u64 = 100;

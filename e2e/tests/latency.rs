@@ -16,7 +16,7 @@ use igw_e2e::pace::{Pace, percentile};
 use igw_e2e::process::{Up, free};
 use igw_e2e::raw::server;
 use igw_e2e::tls::{Authority, Client, Use};
-use igw_e2e::usage::{Process, number};
+use igw_e2e::usage::{Process, at_length, number};
 
 /// What goes on beside the small requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +184,8 @@ fn measure(way: &Way, beside: Beside, server: Process) -> anyhow::Result<(Durati
     Ok((p99, rate))
 }
 
-/// Three rounds of all; the middle one of each counts.
-fn small_beside_large(way: &Way, server: Process) -> anyhow::Result<()> {
+/// Three rounds of all; the middle one of each counts. Up to `loose_ms` nothing is said beside other work of the machine.
+fn small_beside_large(way: &Way, server: Process, loose_ms: u64) -> anyhow::Result<()> {
     // The gateway has a processor of its own, and its peers share another.
     if std::thread::available_parallelism()?.get() > 1 {
         pin(server.0, 0)?;
@@ -211,8 +211,10 @@ fn small_beside_large(way: &Way, server: Process) -> anyhow::Result<()> {
         ratio(down),
         ratio(up)
     );
-    ensure!(ratio(down) <= 3.0, "{down:?} beside downloads, {alone:?} alone");
-    ensure!(ratio(up) <= 3.0, "{up:?} beside uploads, {alone:?} alone");
+    // Whatever else runs on the machine delays one of a hundred requests, too.
+    let most = (3 * alone).max(Duration::from_millis(at_length("IGW_LATENCY_S", 0, loose_ms)));
+    ensure!(down <= most, "{down:?} beside downloads, {alone:?} alone");
+    ensure!(up <= most, "{up:?} beside uploads, {alone:?} alone");
     Ok(())
 }
 
@@ -243,19 +245,14 @@ fn scene() -> anyhow::Result<(Up, SocketAddr, SocketAddr, Client)> {
 #[test]
 fn small_requests_hardly_notice_large_ones() -> anyhow::Result<()> {
     let (up, plain, _, _) = scene()?;
-    small_beside_large(&Way::Plain(plain), Process(up.server_pid()?))
+    small_beside_large(&Way::Plain(plain), Process(up.server_pid()?), 10)
 }
 
 #[test]
 fn small_requests_hardly_notice_large_ones_over_tls() -> anyhow::Result<()> {
-    if cfg!(debug_assertions) {
-        println!(
-            "clients of TLS that are not optimised delay more than the gateway: `e2e/long latency` measures this"
-        );
-        return Ok(());
-    }
     let (up, _, tls, client) = scene()?;
-    small_beside_large(&Way::Tls(tls, client), Process(up.server_pid()?))
+    // Clients of TLS that are not optimised delay more than the gateway.
+    small_beside_large(&Way::Tls(tls, client), Process(up.server_pid()?), 100)
 }
 
 const HOST: &str = "a.test";

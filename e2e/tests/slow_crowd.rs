@@ -14,7 +14,7 @@ use igw_e2e::pace::{Pace, percentile};
 use igw_e2e::process::{Up, free};
 use igw_e2e::raw::server;
 use igw_e2e::tls::{Authority, Client, Use};
-use igw_e2e::usage::{Process, number};
+use igw_e2e::usage::{Process, at_length, number};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// What a client is slow with.
@@ -114,7 +114,8 @@ fn slow_crowds_cost_others_nothing() -> anyhow::Result<()> {
     }
     ensure!(n_most >= n_attackers, "{n_most} connections at a time");
     ensure!(n_failed == 0, "{:?}", samples.iter().find(|sample| sample.outcome != Ok(200)));
-    ensure!(p99 <= Duration::from_millis(10), "p99 {p99:?}");
+    let p99_max = Duration::from_millis(at_length("IGW_CROWD", 10, 100));
+    ensure!(p99 <= p99_max, "p99 {p99:?}");
     ensure!(per_attacker <= 16.0, "{per_attacker:.1} KiB for each attacker");
     // Nothing of them is left.
     eventually("their connections are gone", Duration::from_secs(3), || {
