@@ -71,7 +71,6 @@ pub(crate) async fn forward<D: Downstream>(
     let mut tried = [0_u64; ATTEMPTS_MAX as usize];
     let mut wants_fresh = request.method == super::request::Method::Other;
     local.earn_retry();
-    worker.lane.hurry(worker.wheel.after(QUICK_TIME));
     loop {
         let tried_now = &tried[..end.n_retries as usize];
         let picked = match local.pick(&worker.random, tried_now) {
@@ -113,6 +112,7 @@ pub(crate) async fn forward<D: Downstream>(
         let failure = match outcome {
             Ok(()) => {
                 picked.endpoint().succeeded();
+                worker.lane.served(&end.progress, worker.wheel.after(QUICK_TIME));
                 match leased {
                     Leased::Own(lease) if end.progress.is_tunnel => return Forwarded::Tunnel(lease, end),
                     Leased::Own(lease) if end.progress.upstream_reusable => lease.release(worker.wheel.now()),

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Worker;
+use super::exchange::Progress;
 use super::timer::Tick;
 
 /// The lane of one worker.
@@ -21,7 +22,7 @@ pub(crate) struct Lane {
     /// A piece was moved, or is about to be, since the runtime looked for news.
     is_spent: Cell<bool>,
     conductor: RefCell<Option<Waker>>,
-    /// Requests come, and pieces are small, up to here.
+    /// Small requests come, and pieces are small, up to here.
     quick_until: Cell<Option<Tick>>,
 }
 
@@ -103,9 +104,11 @@ impl Turn {
 // === impl Lane ===
 
 impl Lane {
-    /// A request has come; others may follow until then.
-    pub(crate) fn hurry(&self, until: Option<Tick>) {
-        self.quick_until.set(until);
+    /// A request was answered. If it was a small one, others may follow until then.
+    pub(crate) fn served(&self, progress: &Progress, until: Option<Tick>) {
+        if progress.bytes_in + progress.bytes_out < PIECE_BYTES {
+            self.quick_until.set(until);
+        }
     }
 
     fn line_up(&self, place: &Rc<Place>, cx: &Context<'_>) {
@@ -153,9 +156,9 @@ pub(crate) async fn conduct(worker: Rc<Worker>) {
 
 /// A transfer that moved so many bytes in its turn lets others go first.
 pub(crate) const PIECE_BYTES: u64 = 64 * 1024;
-/// Largest piece while requests come.
+/// Largest piece while small requests come.
 const QUICK_BYTES: usize = 64 * 1024;
-/// Time after a request in which another one is expected.
+/// Time after a small request in which another one is expected.
 pub(crate) const QUICK_TIME: Duration = Duration::from_millis(100);
 /// Fewer bytes delay nobody.
 const LITTLE_BYTES: u64 = 16 * 1024;
