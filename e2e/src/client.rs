@@ -50,6 +50,11 @@ impl<S: Read + Write> Connection<S> {
         &mut self.stream
     }
 
+    /// The stream, without what was read beyond the last answer.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

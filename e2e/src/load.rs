@@ -23,8 +23,30 @@ pub struct Seen {
     pub n_failed: u64,
     /// Kept connections that ended.
     pub n_closed: u64,
-    /// What the first failures were.
-    pub failures: Vec<String>,
+    /// The first failures.
+    pub failures: Vec<Failure>,
+}
+
+/// A request that was not answered as it should.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// When it was known.
+    pub at: Instant,
+    /// Method of the request.
+    pub method: &'static str,
+    /// Status and cause, where an answer came.
+    pub answer: Option<NotGood>,
+    /// All of it in words.
+    pub text: String,
+}
+
+/// An answer other than 200.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotGood {
+    /// Its status.
+    pub status: u16,
+    /// What the gateway calls the reason; empty if the answer is none of its own.
+    pub cause: String,
 }
 
 #[derive(Default)]
@@ -33,7 +55,7 @@ struct Shared {
     n_good: AtomicU64,
     n_failed: AtomicU64,
     n_closed: AtomicU64,
-    failures: std::sync::Mutex<Vec<String>>,
+    failures: std::sync::Mutex<Vec<Failure>>,
 }
 
 // === impl Load ===
@@ -115,9 +137,14 @@ impl Shared {
                 Err(error) => {
                     self.n_failed.fetch_add(1, Ordering::Relaxed);
                     if let Ok(mut failures) = self.failures.lock()
-                        && failures.len() < 20
+                        && failures.len() < FAILURES_MAX
                     {
-                        failures.push(format!("after {:?}: {error:#}", started.elapsed()));
+                        failures.push(Failure {
+                            at: Instant::now(),
+                            method: if is_post(n_requests) { "POST" } else { "GET" },
+                            answer: error.downcast_ref().cloned(),
+                            text: format!("after {:?}: {error:#}", started.elapsed()),
+                        });
                     }
                 }
             }
@@ -125,21 +152,44 @@ impl Shared {
     }
 }
 
+// === impl NotGood ===
+
+impl std::fmt::Display for NotGood {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status {} {:?}", self.status, self.cause)
+    }
+}
+
+impl std::error::Error for NotGood {}
+
+/// Whether a client's request number `n` is a POST.
+fn is_post(n: u64) -> bool {
+    n.is_multiple_of(3)
+}
+
 /// One request; true if the connection stays open.
 fn ask(connection: &mut Connection, host: &str, n: u64) -> anyhow::Result<bool> {
-    let answer = if n.is_multiple_of(3) {
+    let answer = if is_post(n) {
         let body = format!("body {n}");
         connection.send(
             format!("POST /post HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
                 .as_bytes(),
         )?;
         let answer = connection.read("POST")?;
-        let report = answer.report()?;
-        anyhow::ensure!(report["body_bytes"] == body.len(), "the back end got another body: {report}");
+        if answer.status == 200 {
+            let report = answer.report()?;
+            anyhow::ensure!(report["body_bytes"] == body.len(), "the back end got another body: {report}");
+        }
         answer
     } else {
         connection.get(host, "/get")?
     };
-    anyhow::ensure!(answer.status == 200, "status {} {:?}", answer.status, answer.field("igw-cause"));
+    if answer.status != 200 {
+        let cause = answer.field("igw-cause").unwrap_or_default().to_owned();
+        return Err(NotGood { status: answer.status, cause }.into());
+    }
     Ok(answer.field("connection") != Some("close"))
 }
+
+/// Failures that are remembered one by one.
+const FAILURES_MAX: usize = 10_000;

@@ -27,6 +27,10 @@ pub struct Up {
     pub admin: SocketAddr,
     /// State lies on a disk of 1 MiB that only `igw up` and its proxy see. Needs the right to mount.
     pub is_disk_small: bool,
+    /// Threads that serve connections.
+    pub n_workers: usize,
+    /// Descriptors that each process may have, where it is not as many as the test may have.
+    pub max_descriptors: Option<u32>,
     /// Folder of the binaries that run, where they are not those under test themselves.
     pub binaries: Option<PathBuf>,
     child: Option<Child>,
@@ -53,6 +57,8 @@ impl Up {
             proxy_admin: free(ip)?,
             admin: free(ip)?,
             is_disk_small: false,
+            n_workers: 2,
+            max_descriptors: None,
             binaries: None,
             child: None,
             arguments: Vec::new(),
@@ -99,13 +105,16 @@ impl Up {
             command = Command::new("unshare");
             command.args(["--mount", "sh", "-c", "mount -t tmpfs -o size=1m igw \"$0\" && exec \"$@\""]);
             command.arg(&self.state).arg(&igw);
+        } else if let Some(max) = self.max_descriptors {
+            command = Command::new("sh");
+            command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &max.to_string()]).arg(&igw);
         }
         let child = command
             .arg("up")
             .arg(&self.folder)
             .args(["--state", &self.state.display().to_string(), "--cluster", "test"])
             .args(["--admin", &self.admin.to_string(), "--proxy-admin", &self.proxy_admin.to_string()])
-            .args(["--ready-file", &ready.display().to_string(), "--workers", "2"])
+            .args(["--ready-file", &ready.display().to_string(), "--workers", &self.n_workers.to_string()])
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -131,6 +140,14 @@ impl Up {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// Pid of `igw up`.
+    ///
+    /// # Errors
+    /// Fails if it does not run.
+    pub fn operator_pid(&self) -> anyhow::Result<u32> {
+        self.child.as_ref().map(Child::id).context("igw up does not run")
     }
 
     /// Pid of the serving process of the proxy.
@@ -176,14 +193,22 @@ impl Up {
         Ok(())
     }
 
-    /// Pid of the proxy's supervisor.
+    /// Pid of the proxy's supervisor. While one becomes another binary, it is seen for a moment without its command line.
     ///
     /// # Errors
     /// Fails if it does not run.
     pub fn supervisor_pid(&self) -> anyhow::Result<u32> {
+        let mut found = Ok(None);
+        let seen = eventually("there is a supervisor", Duration::from_secs(2), || {
+            found = self.find_supervisor();
+            !matches!(found, Ok(None))
+        });
+        found?.with_context(|| format!("no supervisor after {seen:?}"))
+    }
+
+    fn find_supervisor(&self) -> anyhow::Result<Option<u32>> {
         let servers = self.server_pids()?;
-        let all = self.pids("igw-proxy")?;
-        all.into_iter().find(|pid| !servers.contains(pid)).context("no supervisor")
+        Ok(self.pids("igw-proxy")?.into_iter().find(|pid| !servers.contains(pid)))
     }
 
     /// Pids of all serving processes of the proxy, those that finish what they began too.

@@ -77,6 +77,27 @@ fn a_killed_operator_comes_back_to_its_proxy() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_proxy_that_was_taken_over_is_kept_while_its_state_is_gone() -> anyhow::Result<()> {
+    let (mut up, _origin, address) = scene(3)?;
+    let servers = up.server_pids()?;
+    up.kill_operator()?;
+    up.restart()?;
+    let (folder, aside) = (up.state.join("proxy"), up.state.join("aside"));
+    std::fs::rename(&folder, &aside)?;
+    std::fs::write(&folder, "in the way")?;
+    for _ in 0..100 {
+        assert_eq!(up.server_pids()?, servers, "another proxy was started: {}", up.printed());
+        assert_eq!(get(address, "h1.test", "/")?.status, 200);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::remove_file(&folder)?;
+    std::fs::rename(&aside, &folder)?;
+    up.stop()?;
+    assert!(get(address, "h1.test", "/").is_err(), "nothing is left behind");
+    Ok(())
+}
+
+#[test]
 fn all_killed_and_started_again_serve_within_a_second() -> anyhow::Result<()> {
     let (mut up, _origin, address) = scene(1_000)?;
     let server = up.server_pid()?;

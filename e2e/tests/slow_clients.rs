@@ -10,6 +10,7 @@ use igw_e2e::client::{Connection, eventually, get};
 use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
+use igw_e2e::usage::Process;
 
 const HOST: &str = "a.test";
 
@@ -129,7 +130,7 @@ fn a_client_that_stops_reading_slows_the_back_end() -> anyhow::Result<()> {
         });
         Ok(address)
     })?;
-    let before = resident_kib(up.server_pid()?)?;
+    let before = Process(up.server_pid()?).resident_kib()?;
     let mut client = Connection::open(address)?;
     client.send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")?;
     // Still when nothing moved for half a second.
@@ -142,7 +143,7 @@ fn a_client_that_stops_reading_slows_the_back_end() -> anyhow::Result<()> {
         last.1.elapsed() > Duration::from_millis(500)
     })?;
     assert!(last.0 < BULK / 2, "the back end sent {} of {BULK} bytes to a client that reads none", last.0);
-    let grown = resident_kib(up.server_pid()?)?.saturating_sub(before);
+    let grown = Process(up.server_pid()?).resident_kib()?.saturating_sub(before);
     assert!(grown < 8 * 1024, "the server grew by {grown} KiB");
     let answer = client.read("GET")?;
     assert_eq!((answer.status, answer.body.len()), (200, BULK));
@@ -193,13 +194,6 @@ fn a_source_has_so_many_connections_and_no_more() -> anyhow::Result<()> {
     })?;
     assert_eq!(second.get(HOST, "/")?.status, 200);
     Ok(())
-}
-
-/// Resident memory of a process.
-fn resident_kib(pid: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 /// More than the buffers of all sockets on the way hold.

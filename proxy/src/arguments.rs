@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use tracing_subscriber::filter::Targets;
 
 use crate::control::bootstrap::Bootstrap;
 
@@ -43,9 +44,9 @@ pub(crate) struct Arguments {
     /// Form of log lines
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: Format,
-    /// Lowest level that is logged: error, warn, info, debug or trace, or a filter like `igw_proxy=debug`
+    /// Lowest level that is logged: error, warn, info, debug or trace, or some of them by module, like `info,igw_proxy=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
-    pub(crate) log_level: String,
+    pub(crate) log_level: Targets,
     /// Run as the server of a supervisor, which is connected to standard input
     #[arg(long, hide = true)]
     pub(crate) server: bool,

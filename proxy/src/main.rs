@@ -24,7 +24,8 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use arguments::{Arguments, Format};
 
@@ -42,14 +43,13 @@ fn main() -> ExitCode {
 }
 
 fn start_logging(arguments: &Arguments) {
-    let filter = EnvFilter::try_new(&arguments.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::registry().with(arguments.log_level.clone());
     match arguments.log_format {
         Format::Text => {
             use std::io::IsTerminal as _;
-            builder.with_ansi(std::io::stderr().is_terminal()).init();
+            log.with(lines.with_ansi(std::io::stderr().is_terminal())).init();
         }
-        Format::Json => builder.json().init(),
+        Format::Json => log.with(lines.json()).init(),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// The arguments that say how to log.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,20 @@ enum LogLevel {
     Trace,
 }
 
+// === impl LogLevel ===
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
 // === impl LogArgs ===
 
 impl LogArgs {
@@ -46,7 +60,7 @@ impl LogArgs {
         let colours = std::io::stderr().is_terminal()
             && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let lines = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new(word(&self.log_level)))
+            .with_max_level(LevelFilter::from(self.log_level))
             .with_writer(std::io::stderr)
             .with_target(false)
             .with_ansi(colours);

@@ -208,9 +208,10 @@ impl Running {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             },
-            // Not a child: nobody tells of its end, so that it is looked for.
+            // Not a child: nobody tells of its end, so that it is looked for. A lock that cannot be looked at says nothing:
+            // the state may be gone while the proxy serves.
             Self::Attached { pid, lock } => {
-                while is_alive(*pid) && matches!(read_lock(lock), Lock::Held(_)) {
+                while is_alive(*pid) && !is_released(lock) {
                     tokio::time::sleep(ATTACHED_POLL).await;
                 }
                 "unknown".to_owned()
@@ -248,6 +249,11 @@ fn read_lock(path: &Path) -> Lock {
     let mut text = String::new();
     let _ = file.read_to_string(&mut text);
     Lock::Held(serde_json::from_str(&text).ok())
+}
+
+/// Whether a lock is there and nobody holds it.
+fn is_released(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_ok())
 }
 
 /// Waits for a wish that is at least as strong as `wanted`, or for the end of the one who wishes.

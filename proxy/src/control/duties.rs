@@ -166,6 +166,7 @@ impl Control {
         }
         let (versions, post) = (self.versions.clone(), self.post.clone());
         let is_looking = Rc::clone(&self.is_looking);
+        self.background.retain(|task| !task.is_finished());
         self.background.push(tokio::task::spawn_local(async move {
             if let Ok(read) = tokio::task::spawn_blocking(move || versions.read()).await {
                 let _ = post.send(Event::Versions(Box::new(read)));

@@ -12,6 +12,8 @@ use crate::supervisor::channel::Refused;
 #[derive(Clone, Debug)]
 pub(crate) struct Versions {
     running: Option<String>,
+    /// It was tried to find out which one runs. Where the system does not let a process read its own file, that stays.
+    has_looked: bool,
     on_disk: OnDisk,
     refused: Option<Refused>,
     /// The supervisor was asked for this one.
@@ -22,18 +24,18 @@ pub(crate) struct Versions {
 
 impl Versions {
     pub(crate) fn new() -> Self {
-        Self { running: None, on_disk: OnDisk::new(path()), refused: None, asked: None }
+        Self { running: None, has_looked: false, on_disk: OnDisk::new(path()), refused: None, asked: None }
     }
 
     /// Whether there is something to read.
     pub(crate) fn is_outdated(&self) -> bool {
-        self.running.is_none() || self.on_disk.has_changed()
+        !self.has_looked || self.on_disk.has_changed()
     }
 
     /// Reads what changed. Takes as long as the digest of a file.
     pub(crate) fn read(mut self) -> Self {
         self.on_disk = self.on_disk.read();
-        if self.running.is_none() {
+        if !std::mem::replace(&mut self.has_looked, true) {
             self.running = match self.on_disk.is_running() {
                 true => self.on_disk.identity().map(str::to_owned),
                 false => identity(Path::new(RUNNING)),
@@ -45,7 +47,7 @@ impl Versions {
     /// Takes what was read; true if it says something else than before.
     pub(crate) fn take(&mut self, read: Self) -> bool {
         let before = self.table();
-        (self.running, self.on_disk) = (read.running, read.on_disk);
+        (self.running, self.has_looked, self.on_disk) = (read.running, read.has_looked, read.on_disk);
         before != self.table()
     }
 

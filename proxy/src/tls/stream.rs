@@ -109,6 +109,11 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> TlsStream<S, T> {
         &self.socket
     }
 
+    /// Bytes that are encrypted and not sent.
+    pub(crate) fn n_unsent(&self) -> usize {
+        self.unsent.len() - self.n_sent
+    }
+
     /// Something decrypted waits to be read.
     pub(crate) fn has_plain(&self) -> bool {
         self.n_plain_read < self.plain.len()
@@ -285,7 +290,7 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> TlsStream<S, T> {
         // What the session has to say by itself goes first.
         self.process(&mut received, &mut n_received, None)?;
         received.truncate(n_received);
-        let n_before = self.unsent.len() - self.n_sent;
+        let n_before = self.n_unsent();
         sent[..n_before].copy_from_slice(&self.unsent[self.n_sent..]);
         self.unsent.clear();
         self.n_sent = 0;
@@ -379,7 +384,7 @@ impl<S: Session + Unpin, T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsSt
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if this.unsent.len() - this.n_sent > LAZY_BYTES {
+        if this.n_unsent() > LAZY_BYTES {
             ready!(this.poll_send(cx))?;
         }
         let bytes = &bytes[..bytes.len().min(WRITE_BYTES)];

@@ -1,15 +1,15 @@
 //! One worker's side of a back end: its choice among endpoints and its idle connections.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use igw_crds::snapshot::Balance;
 
 use super::backend::{Backend, EndpointSet};
 use super::endpoint::Endpoint;
+use super::queue::{Place, Queue};
 use super::secure::{ClientConfigs, Identity};
 use super::shared_link::SharedLink;
 use crate::worker::random::Random;
@@ -24,8 +24,8 @@ pub(crate) struct LocalBackend {
     set: RefCell<Rc<LocalSet>>,
     cursor: Cell<usize>,
     pools: RefCell<Vec<Pool>>,
-    waiters: RefCell<VecDeque<Waker>>,
-    n_waiting: Cell<u32>,
+    /// Requests that wait for a connection.
+    queue: Rc<Queue>,
     /// Tokens of the retry budget, in hundredths.
     retry_tokens: Cell<u32>,
     /// TLS to the endpoints.
@@ -117,8 +117,7 @@ impl LocalBackend {
             set: RefCell::new(Rc::new(set)),
             cursor: Cell::new(random.next() as usize),
             pools: RefCell::new(Vec::new()),
-            waiters: RefCell::new(VecDeque::new()),
-            n_waiting: Cell::new(0),
+            queue: Rc::default(),
             retry_tokens: Cell::new(RETRY_TOKENS_START),
             client_configs: RefCell::default(),
             told: Cell::new(None),
@@ -130,13 +129,22 @@ impl LocalBackend {
         let mut set = self.set.borrow_mut();
         if set.shared.generation != self.shared.generation() {
             *set = Rc::new(LocalSet::new(self.shared.current()));
+            // There may be more room, or none that is worth waiting for.
+            self.queue.wake_all();
         }
         Rc::clone(&set)
     }
 
-    /// Chooses an endpoint, one not in `tried` where there is one.
+    /// Chooses an endpoint, one not in `tried` where there is one. Nobody overtakes those who wait.
     pub(crate) fn pick(&self, random: &Random, tried: &[u64]) -> Result<Picked, PickError> {
         let set = self.set();
+        match self.queue.is_used() && !set.shared.ready.is_empty() {
+            true => Err(PickError::Saturated),
+            false => self.pick_of(set, random, tried),
+        }
+    }
+
+    fn pick_of(&self, set: Rc<LocalSet>, random: &Random, tried: &[u64]) -> Result<Picked, PickError> {
         let n_ready = set.shared.ready.len();
         if n_ready == 0 {
             return Err(PickError::NoEndpoint);
@@ -268,40 +276,25 @@ impl LocalBackend {
         self.retry_tokens.set((self.retry_tokens.get() + RETRY_PERCENT).min(RETRY_TOKENS_MAX));
     }
 
-    /// Joins the queue for a connection; false if it is full.
-    pub(crate) fn join_queue(&self) -> bool {
-        let max = self.set().shared.connections.queue_max;
-        if self.n_waiting.get() >= max {
-            return false;
-        }
-        self.n_waiting.set(self.n_waiting.get() + 1);
-        true
-    }
-
-    pub(crate) fn leave_queue(&self) {
-        self.n_waiting.set(self.n_waiting.get().saturating_sub(1));
-        self.wake_waiter();
+    /// A place in the queue for a connection; `None` if it is full.
+    pub(crate) fn join_queue(&self) -> Option<Place> {
+        self.queue.join(self.set().shared.connections.queue_max)
     }
 
     /// Chooses as soon as an endpoint has room.
     pub(crate) fn poll_pick(
         &self,
+        place: &Place,
         random: &Random,
         tried: &[u64],
         cx: &mut Context<'_>,
     ) -> Poll<Result<Picked, PickError>> {
-        match self.pick(random, tried) {
+        match self.pick_of(self.set(), random, tried) {
             Err(PickError::Saturated) => {
-                self.waiters.borrow_mut().push_back(cx.waker().clone());
+                place.sleep(cx);
                 Poll::Pending
             }
             other => Poll::Ready(other),
-        }
-    }
-
-    fn wake_waiter(&self) {
-        if let Some(waker) = self.waiters.borrow_mut().pop_front() {
-            waker.wake();
         }
     }
 
@@ -491,7 +484,7 @@ impl Drop for Ticket {
         {
             pool.n_open = pool.n_open.saturating_sub(1);
         }
-        self.local.wake_waiter();
+        self.local.queue.wake_one();
     }
 }
 

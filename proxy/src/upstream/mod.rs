@@ -3,6 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod endpoint;
 pub(crate) mod local;
+pub(crate) mod queue;
 pub(crate) mod secure;
 pub(crate) mod shared_link;
 pub(crate) mod template_states;

@@ -131,6 +131,14 @@ impl ClientStream {
         }
     }
 
+    /// Bytes that were taken and not sent.
+    pub(crate) fn n_unsent(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(stream) => stream.n_unsent(),
+        }
+    }
+
     /// Makes the coming close a reset.
     pub(crate) fn reset(&self) {
         // If it fails, the close is an ordinary one.

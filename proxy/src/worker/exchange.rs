@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::Worker;
 use super::client::Client;
+use super::lane::{PIECE_BYTES, Turn};
 use super::request::{Method, Request};
 use super::request_head::field;
 use super::response_head::{Framing, framing, write_interim, write_response};
@@ -70,7 +71,10 @@ pub(crate) struct Exchange<'a> {
     framing: Framing,
     from_upstream: InBuffer,
     to_client: OutBuffer,
+    /// What the client had not taken at the last look.
+    n_client_left: usize,
     n_interim: u8,
+    turn: Turn,
     started: Tick,
     client_moved: Tick,
     upstream_moved: Tick,
@@ -158,7 +162,9 @@ impl<'a> Exchange<'a> {
             framing: Framing::Same,
             from_upstream: InBuffer::default(),
             to_client: OutBuffer::default(),
+            n_client_left: 0,
             n_interim: 0,
+            turn: Turn::default(),
             started: now,
             client_moved: now,
             upstream_moved: now,
@@ -172,7 +178,14 @@ impl<'a> Exchange<'a> {
 
     /// Pumps both directions until the answer is with the client.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.turn.poll(&self.worker.lane, cx).is_pending() {
+            return Poll::Pending;
+        }
+        let n_before = self.n_moved();
         for _ in 0..ROUNDS_PER_POLL {
+            if self.n_moved() - n_before >= PIECE_BYTES {
+                break;
+            }
             let upload = self.poll_upload(cx)?;
             let download = self.poll_download(cx)?;
             match (upload, download) {
@@ -188,6 +201,7 @@ impl<'a> Exchange<'a> {
                 }
                 (Step::Waiting | Step::Done, Step::Waiting) => {
                     if !self.client.timer.poll_expired(cx) {
+                        self.turn.moved(&self.worker.lane, self.n_moved() - n_before);
                         return Poll::Pending;
                     }
                     match self.overdue() {
@@ -198,9 +212,19 @@ impl<'a> Exchange<'a> {
                 (Step::Moved, _) | (_, Step::Moved) => {}
             }
         }
-        // Bulk yields to the other connections of the worker after a bounded amount of work.
-        cx.waker().wake_by_ref();
+        self.turn.pause(&self.worker.lane, cx, self.n_moved() - n_before);
         Poll::Pending
+    }
+
+    /// How much may be read at once.
+    fn room(&self) -> usize {
+        let worker = self.worker;
+        self.turn.room(&worker.lane, worker.wheel.now(), worker.scratch.room())
+    }
+
+    /// Body bytes of both directions.
+    fn n_moved(&self) -> u64 {
+        self.progress.bytes_in + self.progress.bytes_out
     }
 
     /// Gives buffers back. Called once, after the last poll.
@@ -242,7 +266,8 @@ impl<'a> Exchange<'a> {
         input[..n_unread].copy_from_slice(&self.client.unread.bytes()[..n_unread]);
         let mut n_input = n_unread;
         if n_unread == 0 || self.upload_is_starved {
-            match poll_read_some(&mut self.client.stream, cx, &mut input[n_unread..]) {
+            let n_end = (n_unread + self.room()).min(input.len());
+            match poll_read_some(&mut self.client.stream, cx, &mut input[n_unread..n_end]) {
                 Poll::Ready(Ok(0) | Err(_)) => return Err(Failure::ClientGone),
                 Poll::Ready(Ok(n_more)) => n_input += n_more,
                 Poll::Pending => return Ok(Step::Waiting),
@@ -301,7 +326,17 @@ impl<'a> Exchange<'a> {
         match self.to_client.poll_flush(&worker.scratch, &mut self.client.stream, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(Failure::ClientGone),
-            Poll::Pending => return Ok(Step::Waiting),
+            Poll::Pending => {
+                // Whoever takes a little now and then is slow and has not stopped.
+                let n_left = self.to_client.n_left() + self.client.stream.n_unsent();
+                if n_left < self.n_client_left {
+                    self.client_moved = worker.wheel.now();
+                }
+                self.n_client_left = n_left;
+                // Sooner than the deadline of an endpoint that is read from.
+                self.client.timer.set(self.next_deadline());
+                return Ok(Step::Waiting);
+            }
         }
         if matches!(self.download, Download::Done) {
             return Ok(Step::Done);
@@ -309,7 +344,8 @@ impl<'a> Exchange<'a> {
         let mut input = worker.scratch.input();
         let n_kept = self.from_upstream.bytes().len().min(input.len());
         input[..n_kept].copy_from_slice(&self.from_upstream.bytes()[..n_kept]);
-        let n_read = match poll_read_some(self.stream, cx, &mut input[n_kept..]) {
+        let n_end = (n_kept + self.room()).min(input.len());
+        let n_read = match poll_read_some(self.stream, cx, &mut input[n_kept..n_end]) {
             Poll::Ready(Ok(n_read)) => n_read,
             Poll::Ready(Err(_)) => return Err(self.broken()),
             Poll::Pending => return Ok(Step::Waiting),
@@ -590,6 +626,6 @@ fn push_chunk(out: &mut Vec<u8>, data: &[u8], framing: Framing) {
 
 /// Largest number of interim answers to one request.
 const INTERIM_MAX: u8 = 16;
-/// Buffers moved in one poll before other connections get their turn.
+/// Rounds in one poll before other connections get their turn, however little they move.
 const ROUNDS_PER_POLL: usize = 4;
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

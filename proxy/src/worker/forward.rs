@@ -11,6 +11,7 @@ use igw_h1::Limits;
 use super::Worker;
 use super::client::Peer;
 use super::exchange::{AttemptLimits, Failure, Progress};
+use super::lane::QUICK_TIME;
 use super::open::{ConnectFailure, Opening, Way};
 use super::request::{Answer, Request, RequestEnd};
 use super::timer::{Tick, Timer};
@@ -111,6 +112,7 @@ pub(crate) async fn forward<D: Downstream>(
         let failure = match outcome {
             Ok(()) => {
                 picked.endpoint().succeeded();
+                worker.lane.served(&end.progress, worker.wheel.after(QUICK_TIME));
                 match leased {
                     Leased::Own(lease) if end.progress.is_tunnel => return Forwarded::Tunnel(lease, end),
                     Leased::Own(lease) if end.progress.upstream_reusable => lease.release(worker.wheel.now()),
@@ -202,18 +204,18 @@ pub(crate) async fn wait_for_room(
     local: &Rc<LocalBackend>,
     tried: &[u64],
 ) -> Option<Picked> {
-    if !local.join_queue() {
-        return None;
-    }
+    let place = local.join_queue()?;
     let limit = Duration::from_millis(local.set().shared.connections.queue_timeout_ms);
     timer.set(Tick::earlier(worker.wheel.after(limit), deadline));
-    let picked = poll_fn(|cx| match local.poll_pick(&worker.random, tried, cx) {
+    let picked = poll_fn(|cx| match local.poll_pick(&place, &worker.random, tried, cx) {
         Poll::Ready(picked) => Poll::Ready(picked.ok()),
         Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
         Poll::Pending => Poll::Pending,
     })
     .await;
-    local.leave_queue();
+    if picked.is_some() {
+        place.served();
+    }
     picked
 }
 

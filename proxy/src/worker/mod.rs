@@ -8,6 +8,7 @@ mod forward;
 mod greeting;
 pub(crate) mod h2;
 mod header_list;
+mod lane;
 mod message;
 mod open;
 mod parking;
@@ -45,6 +46,7 @@ use crate::tls::stream::TlsBuffers;
 use crate::upstream::backend::Backend;
 use crate::upstream::local::LocalBackend;
 use h2::servers::StreamServers;
+use lane::Lane;
 use random::Random;
 use request::{Request, RequestEnd};
 use scratch::Scratch;
@@ -55,6 +57,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) scratch: Scratch,
     pub(crate) wheel: Wheel,
+    pub(crate) lane: Lane,
     pub(crate) random: Random,
     shared: Arc<Shared>,
     tables: RefCell<Rc<LocalTables>>,
@@ -90,6 +93,7 @@ impl Worker {
             index,
             scratch: Scratch::new(),
             wheel: Wheel::new(crate::clock::now()),
+            lane: Lane::default(),
             random: Random::new(seed),
             shared,
             tables: RefCell::new(tables),

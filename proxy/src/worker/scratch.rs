@@ -3,9 +3,10 @@
 //! A read, the parse, the rewrite and the write happen inside one poll, so idle connections own no buffer.
 //! What must outlive a poll goes into a buffer taken from the pool and given back.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use igw_h1::{Field, RequestHead, ResponseHead};
@@ -24,6 +25,10 @@ pub(crate) struct Scratch {
     trailers: RefCell<Vec<Field>>,
     headers: RefCell<HeaderList>,
     pool: RefCell<Vec<Vec<u8>>>,
+    /// Capacity of what is in the pool.
+    n_pooled: Cell<usize>,
+    /// Bytes that rest with connections whose sockets did not take them.
+    n_resting: Rc<Cell<usize>>,
 }
 
 /// Bytes on their way to a socket that did not take them at once.
@@ -33,6 +38,13 @@ pub(crate) struct OutBuffer {
     sent: usize,
     /// Everything was taken, and some of it waits below, as records that the socket did not take.
     is_flushing: bool,
+    resting: Option<Resting>,
+}
+
+/// Bytes that rest with a connection, counted until dropped.
+struct Resting {
+    total: Rc<Cell<usize>>,
+    n_bytes: usize,
 }
 
 /// Bytes received and not consumed yet.
@@ -56,7 +68,15 @@ impl Scratch {
             trailers: RefCell::new(Vec::new()),
             headers: RefCell::new(HeaderList::default()),
             pool: RefCell::new(Vec::new()),
+            n_pooled: Cell::new(0),
+            n_resting: Rc::default(),
         }
+    }
+
+    /// How much a transfer may read at once. What its sink does not take has to rest here: all that rests together is
+    /// bounded, and where it is much already each connection adds little.
+    pub(crate) fn room(&self) -> usize {
+        (RESTING_BYTES.saturating_sub(self.n_resting.get()) / 4).clamp(ROOM_MIN, INPUT_BYTES)
     }
 
     /// The receive buffer. Never held across a return to the runtime.
@@ -97,17 +117,22 @@ impl Scratch {
 
     /// An empty buffer that outlives the poll.
     pub(crate) fn take(&self) -> Vec<u8> {
-        self.pool.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(POOLED_BYTES))
+        match self.pool.borrow_mut().pop() {
+            Some(buffer) => {
+                self.n_pooled.set(self.n_pooled.get() - buffer.capacity());
+                buffer
+            }
+            None => Vec::with_capacity(POOLED_BYTES),
+        }
     }
 
     /// Gives a buffer back.
     pub(crate) fn give(&self, mut buffer: Vec<u8>) {
         let mut pool = self.pool.borrow_mut();
-        if buffer.capacity() >= POOLED_BYTES
-            && buffer.capacity() <= POOLED_MAX_BYTES
-            && pool.len() < POOLED_BUFFERS
-        {
+        let n_pooled = self.n_pooled.get() + buffer.capacity();
+        if buffer.capacity() >= POOLED_BYTES && n_pooled <= POOL_BYTES && pool.len() < POOLED_BUFFERS {
             buffer.clear();
+            self.n_pooled.set(n_pooled);
             pool.push(buffer);
         }
     }
@@ -120,6 +145,11 @@ impl OutBuffer {
         self.sent == self.bytes.len() && !self.is_flushing
     }
 
+    /// Bytes that no stream has taken.
+    pub(crate) fn n_left(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// Keeps what a write left over.
     pub(crate) fn keep(&mut self, scratch: &Scratch, rest: &[u8]) {
         if rest.is_empty() {
@@ -129,6 +159,18 @@ impl OutBuffer {
             self.bytes = scratch.take();
         }
         self.bytes.extend_from_slice(rest);
+        self.count(scratch, rest.len());
+    }
+
+    fn count(&mut self, scratch: &Scratch, n_bytes: usize) {
+        match &mut self.resting {
+            Some(resting) => resting.add(n_bytes),
+            None => {
+                let mut resting = Resting { total: Rc::clone(&scratch.n_resting), n_bytes: 0 };
+                resting.add(n_bytes);
+                self.resting = Some(resting);
+            }
+        }
     }
 
     /// Writes until everything is sent; gives the memory back then.
@@ -160,6 +202,22 @@ impl OutBuffer {
         }
         self.sent = 0;
         self.is_flushing = false;
+        self.resting = None;
+    }
+}
+
+// === impl Resting ===
+
+impl Resting {
+    fn add(&mut self, n_bytes: usize) {
+        self.n_bytes += n_bytes;
+        self.total.set(self.total.get() + n_bytes);
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        self.total.set(self.total.get().saturating_sub(self.n_bytes));
     }
 }
 
@@ -188,7 +246,10 @@ pub(crate) fn write_or_keep<S: AsyncWrite + Unpin>(
     match Pin::new(stream).poll_flush(cx) {
         Poll::Ready(Ok(())) => {}
         Poll::Ready(Err(error)) => return Err(error),
-        Poll::Pending => pending.is_flushing = true,
+        Poll::Pending => {
+            pending.is_flushing = true;
+            pending.count(scratch, sent);
+        }
     }
     Ok(sent)
 }
@@ -238,5 +299,10 @@ impl InBuffer {
 /// Size of the receive buffer: large, because it decides the cost of bulk transfer and costs nothing per connection.
 pub(crate) const INPUT_BYTES: usize = 256 * 1024;
 const POOLED_BYTES: usize = 2 * 1024;
-const POOLED_MAX_BYTES: usize = 512 * 1024;
 const POOLED_BUFFERS: usize = 512;
+/// Capacity of all buffers in the pool.
+const POOL_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that may rest with all connections before each of them may add [`ROOM_MIN`] and no more.
+const RESTING_BYTES: usize = 2 * 1024 * 1024;
+/// What is read at once for the slowest sinks, in bytes.
+pub(crate) const ROOM_MIN: usize = 16 * 1024;

@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use tracing::{error, warn};
 
 use super::timer::TICK;
-use super::{Worker, connection};
+use super::{Worker, connection, lane};
 use crate::log::LogSink;
 use crate::shared::{Phase, Shared};
 
@@ -76,6 +76,8 @@ impl WorkerThread {
 /// Runs until the phase is [`Phase::Ended`]. Arms of the loop: a command, a tick of the clock.
 async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::UnboundedReceiver<Command>) {
     let worker = Worker::new(index, Arc::clone(&shared), log);
+    // Ends with the set of tasks that it runs in.
+    tokio::task::spawn_local(lane::conduct(Rc::clone(&worker)));
     // More than one for an address where the sockets are of a server with more workers.
     let acceptors: RefCell<HashMap<SocketAddr, Vec<Acceptor>>> = RefCell::new(HashMap::new());
     let mut ticks = tokio::time::interval(TICK);

@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Worker;
 use super::client::Client;
-use super::scratch::{INPUT_BYTES, OutBuffer, Scratch, write_or_keep};
+use super::lane::{PIECE_BYTES, Turn};
+use super::scratch::{INPUT_BYTES, OutBuffer, ROOM_MIN, Scratch, write_or_keep};
 use super::stream::poll_read_some;
 use crate::upstream::local::Lease;
 
@@ -47,6 +48,13 @@ enum FlowState {
     Ended,
 }
 
+/// Whether a flow could go on at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    More,
+    Waiting,
+}
+
 /// Which side of a flow failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -65,9 +73,13 @@ pub(crate) async fn tunnel(
     let _counted = worker.shared.count_tunnel();
     let mut up = Flow::new();
     let mut down = Flow::new();
+    let mut turn = Turn::default();
     let mut is_first = true;
     client.timer.set(worker.wheel.after(idle));
     let end = poll_fn(|cx| {
+        if turn.poll(&worker.lane, cx).is_pending() {
+            return Poll::Pending;
+        }
         let scratch = &worker.scratch;
         let before = (up.n_bytes, down.n_bytes);
         if is_first {
@@ -80,16 +92,21 @@ pub(crate) async fn tunnel(
             }
             client.unread.discard(scratch);
         }
-        let upward = up.poll(scratch, &mut client.stream, &mut lease.stream, cx);
-        let downward = down.poll(scratch, &mut lease.stream, &mut client.stream, cx);
-        if before != (up.n_bytes, down.n_bytes) {
-            moved(up.n_bytes - before.0, down.n_bytes - before.1);
+        let room = turn.room(&worker.lane, worker.wheel.now(), scratch.room());
+        let upward = up.poll(scratch, room, &mut client.stream, &mut lease.stream, cx);
+        let downward = down.poll(scratch, room, &mut lease.stream, &mut client.stream, cx);
+        let n_moved = (up.n_bytes - before.0, down.n_bytes - before.1);
+        if n_moved != (0, 0) {
+            moved(n_moved.0, n_moved.1);
             client.timer.set(worker.wheel.after(idle));
         }
         match (upward, downward) {
             (Err(Side::Source), _) | (_, Err(Side::Sink)) => return Poll::Ready(TunnelEnd::ClientGone),
             (Err(Side::Sink), _) | (_, Err(Side::Source)) => return Poll::Ready(TunnelEnd::EndpointGone),
-            (Ok(()), Ok(())) => {}
+            (Ok(up), Ok(down)) if up == Pace::More || down == Pace::More => {
+                turn.pause(&worker.lane, cx, n_moved.0 + n_moved.1);
+            }
+            (Ok(_), Ok(_)) => turn.moved(&worker.lane, n_moved.0 + n_moved.1),
         }
         if (up.state, down.state) == (FlowState::Ended, FlowState::Ended) {
             return Poll::Ready(TunnelEnd::Done);
@@ -112,37 +129,38 @@ impl Flow {
         Self { pending: OutBuffer::default(), n_bytes: 0, n_room: INPUT_BYTES, state: FlowState::Open }
     }
 
-    /// Moves at most one buffer, then lets others go first.
+    /// Moves about one piece.
     fn poll<R, W>(
         &mut self,
         scratch: &Scratch,
+        room: usize,
         source: &mut R,
         sink: &mut W,
         cx: &mut Context<'_>,
-    ) -> Result<(), Side>
+    ) -> Result<Pace, Side>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let mut n_left = INPUT_BYTES;
+        let mut n_left = PIECE_BYTES as usize;
         while n_left > 0 {
             match self.pending.poll_flush(scratch, sink, cx) {
                 Poll::Ready(flushed) => flushed.map_err(|_| Side::Sink)?,
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(Pace::Waiting),
             }
             match self.state {
-                FlowState::Ended => return Ok(()),
+                FlowState::Ended => return Ok(Pace::Waiting),
                 FlowState::Ending => match Pin::new(&mut *sink).poll_shutdown(cx) {
                     Poll::Ready(_) => {
                         self.state = FlowState::Ended;
-                        return Ok(());
+                        return Ok(Pace::Waiting);
                     }
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => return Ok(Pace::Waiting),
                 },
                 FlowState::Open => {}
             }
             let mut input = scratch.input();
-            let n_room = self.n_room.min(input.len());
+            let n_room = self.n_room.min(room);
             match poll_read_some(source, cx, &mut input[..n_room]) {
                 Poll::Ready(Ok(0)) => self.state = FlowState::Ending,
                 Poll::Ready(Ok(n_read)) => {
@@ -157,13 +175,9 @@ impl Flow {
                     }
                 }
                 Poll::Ready(Err(_)) => return Err(Side::Source),
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(Pace::Waiting),
             }
         }
-        cx.waker().wake_by_ref();
-        Ok(())
+        Ok(Pace::More)
     }
 }
-
-/// What is read at once for the slowest sinks, in bytes.
-const ROOM_MIN: usize = 16 * 1024;

@@ -8,6 +8,7 @@ use igw_h1::Body;
 use super::{BodyPiece, ClientSide, Piece, ServerSide};
 use crate::worker::Worker;
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
+use crate::worker::lane::{PIECE_BYTES, Turn};
 use crate::worker::request::Request;
 use crate::worker::timer::{Tick, Timer};
 
@@ -23,6 +24,7 @@ pub(crate) struct Pump<'a, C, S> {
     /// Bytes of the body that the endpoint has not taken yet.
     unreleased: usize,
     is_answer_done: bool,
+    turn: Turn,
     started: Tick,
     client_moved: Tick,
     server_moved: Tick,
@@ -69,6 +71,7 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
             upload: if has_body { Upload::Open } else { Upload::Done },
             unreleased: 0,
             is_answer_done: false,
+            turn: Turn::default(),
             started: now,
             client_moved: now,
             server_moved: now,
@@ -81,7 +84,14 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
 
     /// Moves both ways until the answer is with the client.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.turn.poll(&self.worker.lane, cx).is_pending() {
+            return Poll::Pending;
+        }
+        let n_before = self.n_moved();
         for _ in 0..ROUNDS_PER_POLL {
+            if self.n_moved() - n_before >= PIECE_BYTES {
+                break;
+            }
             let upload = self.poll_upload(cx)?;
             let download = self.poll_download(cx)?;
             match (upload, download) {
@@ -91,6 +101,7 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
                         return Poll::Ready(Err(Failure::ClientGone));
                     }
                     if !self.timer.poll_expired(cx) {
+                        self.turn.moved(&self.worker.lane, self.n_moved() - n_before);
                         return Poll::Pending;
                     }
                     match self.overdue() {
@@ -101,8 +112,13 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
                 _ => {}
             }
         }
-        cx.waker().wake_by_ref();
+        self.turn.pause(&self.worker.lane, cx, self.n_moved() - n_before);
         Poll::Pending
+    }
+
+    /// Body bytes of both directions.
+    fn n_moved(&self) -> u64 {
+        self.progress.bytes_in + self.progress.bytes_out
     }
 
     /// Gives memory back and tells how far it came. Called once, after the last poll.
@@ -167,6 +183,8 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
             Poll::Ready(room) => room?,
             Poll::Pending => {
                 self.is_client_slow = true;
+                // Sooner than the deadline of an endpoint that is read from.
+                self.timer.set(self.next_deadline());
                 return Ok(Step::Waiting);
             }
         }
