@@ -70,6 +70,7 @@ impl Collector for Readings {
     fn collect(&self) -> Vec<MetricFamily> {
         let tables = self.shared.tables();
         let now_ms = crate::clock::now_ms();
+        self.series.sweep(now_ms);
         let used = self.series.used();
         let mut families = vec![
             requests(&used),

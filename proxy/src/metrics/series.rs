@@ -24,7 +24,7 @@ pub(crate) struct Series {
     cells: Box<[Cell]>,
 }
 
-/// Every series that was ever configured, up to the budget.
+/// Every series that is configured, and those that were until lately, up to the budget.
 pub(crate) struct SeriesIndex {
     n_workers: usize,
     inner: Mutex<Inner>,
@@ -32,9 +32,23 @@ pub(crate) struct SeriesIndex {
 
 #[derive(Default)]
 struct Inner {
-    series: HashMap<Labels, Arc<Series>>,
-    streams: HashMap<Labels, Arc<StreamSeries>>,
+    requests: Shelf<Series>,
+    streams: Shelf<StreamSeries>,
     budget: usize,
+    /// All that was gone was let go since the budget was set.
+    is_cleared: bool,
+}
+
+/// Series of one kind.
+struct Shelf<S> {
+    kept: HashMap<Labels, Kept<S>>,
+}
+
+/// A series, which is gone when nothing else holds it: no tables name it and no request counts in it.
+struct Kept<S> {
+    series: Arc<S>,
+    /// When it was first found gone, in milliseconds.
+    gone_since: Option<u64>,
 }
 
 #[repr(align(64))]
@@ -113,11 +127,60 @@ impl Labels {
     }
 }
 
+// === impl Kept ===
+
+impl<S> Kept<S> {
+    fn is_gone(&self) -> bool {
+        Arc::strong_count(&self.series) == 1
+    }
+}
+
+// === impl Shelf ===
+
+impl<S> Shelf<S> {
+    /// Lets go what has been gone for [`KEEP_MS`].
+    fn sweep(&mut self, now_ms: u64) {
+        self.kept.retain(|_, kept| {
+            kept.gone_since = kept.is_gone().then(|| kept.gone_since.unwrap_or(now_ms));
+            kept.gone_since.is_none_or(|since| now_ms.saturating_sub(since) < KEEP_MS)
+        });
+    }
+
+    fn series(&mut self, labels: Labels, new: impl FnOnce() -> S) -> Arc<S> {
+        let new = || Kept { series: Arc::new(new()), gone_since: None };
+        Arc::clone(&self.kept.entry(labels).or_insert_with(new).series)
+    }
+
+    /// What `sums` finds in each series, in order of their labels.
+    fn used<T>(&self, sums: impl Fn(&S) -> Option<T>) -> Vec<(Labels, T)> {
+        let sums = |(labels, kept): (&Labels, &Kept<S>)| Some((labels.clone(), sums(&kept.series)?));
+        let mut used: Vec<(Labels, T)> = self.kept.iter().filter_map(sums).collect();
+        used.sort_by(|a, b| a.0.cmp(&b.0));
+        used
+    }
+}
+
+impl<S> Default for Shelf<S> {
+    fn default() -> Self {
+        Self { kept: HashMap::new() }
+    }
+}
+
 // === impl Inner ===
 
 impl Inner {
-    fn has_room(&self) -> bool {
-        self.series.len() + self.streams.len() < self.budget
+    /// Those that are gone make room for new ones. They are looked for once for each budget: what goes later is few.
+    fn has_room(&mut self) -> bool {
+        if self.len() >= self.budget && !self.is_cleared {
+            self.is_cleared = true;
+            self.requests.kept.retain(|_, kept| !kept.is_gone());
+            self.streams.kept.retain(|_, kept| !kept.is_gone());
+        }
+        self.len() < self.budget
+    }
+
+    fn len(&self) -> usize {
+        self.requests.kept.len() + self.streams.kept.len()
     }
 }
 
@@ -130,53 +193,43 @@ impl SeriesIndex {
 
     /// Sets the budget for a number of configured routes.
     pub(crate) fn set_budget(&self, n_routes: usize) {
-        self.lock().budget = n_routes * BUDGET_PER_ROUTE + BUDGET_BASE;
+        let mut inner = self.lock();
+        inner.budget = n_routes * BUDGET_PER_ROUTE + BUDGET_BASE;
+        inner.is_cleared = false;
+    }
+
+    /// Lets go the series of what is no longer configured, some time after their last change.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        let mut inner = self.lock();
+        inner.requests.sweep(now_ms);
+        inner.streams.sweep(now_ms);
     }
 
     /// The series of these labels; `other` once the budget is spent.
     pub(crate) fn series(&self, labels: Labels) -> Arc<Series> {
         let mut inner = self.lock();
-        let is_known = inner.series.contains_key(&labels);
+        let is_known = inner.requests.kept.contains_key(&labels);
         let labels = if is_known || inner.has_room() { labels } else { Labels::other() };
-        let n_workers = self.n_workers;
-        Arc::clone(inner.series.entry(labels).or_insert_with(|| Arc::new(Series::new(n_workers))))
+        inner.requests.series(labels, || Series::new(self.n_workers))
     }
 
     /// The series of connections of these labels; `other` once the budget is spent.
     pub(crate) fn stream(&self, labels: Labels) -> Arc<StreamSeries> {
         let mut inner = self.lock();
-        let is_known = inner.streams.contains_key(&labels);
+        let is_known = inner.streams.kept.contains_key(&labels);
         let labels = if is_known || inner.has_room() { labels } else { Labels::other() };
-        let n_workers = self.n_workers;
-        Arc::clone(inner.streams.entry(labels).or_insert_with(|| Arc::new(StreamSeries::new(n_workers))))
+        inner.streams.series(labels, || StreamSeries::new(self.n_workers))
     }
 
     /// Series of connections that counted something, in order of their labels.
     pub(crate) fn used_streams(&self) -> Vec<(Labels, StreamSums)> {
-        let inner = self.lock();
-        let mut used: Vec<(Labels, StreamSums)> = inner
-            .streams
-            .iter()
-            .map(|(labels, series)| (labels.clone(), series.sums()))
-            .filter(|(_, sums)| *sums != StreamSums::default())
-            .collect();
-        drop(inner);
-        used.sort_by(|a, b| a.0.cmp(&b.0));
-        used
+        self.lock().streams.used(|series| Some(series.sums()).filter(|sums| *sums != StreamSums::default()))
     }
 
     /// Series that counted something, in order of their labels.
     pub(crate) fn used(&self) -> Vec<(Labels, Sums)> {
-        let inner = self.lock();
-        let mut used: Vec<(Labels, Sums)> = inner
-            .series
-            .iter()
-            .map(|(labels, series)| (labels.clone(), series.sums()))
-            .filter(|(_, sums)| sums.buckets.iter().any(|count| *count > 0))
-            .collect();
-        drop(inner);
-        used.sort_by(|a, b| a.0.cmp(&b.0));
-        used
+        let is_used = |sums: &Sums| sums.buckets.iter().any(|count| *count > 0);
+        self.lock().requests.used(|series| Some(series.sums()).filter(is_used))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -188,6 +241,8 @@ impl SeriesIndex {
 /// Upper bounds of the duration buckets, in milliseconds.
 pub(crate) const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 5_000, 30_000];
 const BUDGET_PER_ROUTE: usize = 40;
+/// How long the counters of what is gone can still be scraped: twice the longest usual interval.
+const KEEP_MS: u64 = 120_000;
 const BUDGET_BASE: usize = 1_000;
 const OTHER: &str = "other";
 
@@ -209,13 +264,59 @@ mod tests {
         assert_eq!(sums.sum_us, 60_003_500);
     }
 
+    fn of_route(n: usize) -> Labels {
+        Labels { route: format!("r{n:04}"), ..Labels::default() }
+    }
+
+    #[test]
+    fn what_is_gone_can_be_scraped_for_a_while() {
+        let index = SeriesIndex::new(1);
+        let (held, passing) = (index.series(of_route(1)), index.series(of_route(2)));
+        let stream = index.stream(of_route(3));
+        held.count(0, 200, 1);
+        passing.count(0, 200, 1);
+        stream.moved(0, 1, 1);
+        drop((passing, stream));
+        let counts = |index: &SeriesIndex| (index.used().len(), index.used_streams().len());
+        index.sweep(1_000);
+        index.sweep(1_000 + KEEP_MS - 1);
+        assert_eq!(counts(&index), (2, 1));
+        // One that comes back goes on counting, and its time begins anew when it goes again.
+        let again = index.stream(of_route(3));
+        assert_eq!(again.sums().received, 1);
+        index.sweep(1_000 + KEEP_MS);
+        assert_eq!(counts(&index), (1, 1));
+        drop(again);
+        index.sweep(2_000 + KEEP_MS);
+        index.sweep(2_000 + 2 * KEEP_MS - 1);
+        assert_eq!(counts(&index), (1, 1));
+        index.sweep(2_000 + 2 * KEEP_MS);
+        assert_eq!(counts(&index), (1, 0));
+        assert_eq!(index.used()[0].0, of_route(1));
+    }
+
+    #[test]
+    fn what_is_gone_makes_room() {
+        let index = SeriesIndex::new(1);
+        index.set_budget(0);
+        let held = index.series(of_route(0));
+        held.count(0, 200, 1);
+        for n in 1..=BUDGET_BASE {
+            index.series(of_route(n)).count(0, 200, 1);
+        }
+        let used: Vec<Labels> = index.used().into_iter().map(|(labels, _)| labels).collect();
+        assert_eq!(used, [of_route(0), of_route(BUDGET_BASE)]);
+    }
+
     #[test]
     fn a_spent_budget_ends_in_other() {
         let index = SeriesIndex::new(1);
         index.set_budget(0);
+        let mut held = Vec::new();
         for n in 0..3_000 {
-            let labels = Labels { route: format!("r{n}"), ..Labels::default() };
-            index.series(labels).count(0, 200, 1);
+            let series = index.series(of_route(n));
+            series.count(0, 200, 1);
+            held.push(series);
         }
         let used = index.used();
         assert_eq!(used.len(), BUDGET_BASE + 1);

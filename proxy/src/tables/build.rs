@@ -60,6 +60,7 @@ impl Lasting {
     /// Builds the tables of one generation.
     pub(crate) fn build(&mut self, snapshot: &Snapshot, epoch: u64, generation: u64) -> Tables {
         self.series.set_budget(snapshot.routes.len());
+        self.series.sweep(crate::clock::now_ms());
         let backends = self.backends(snapshot);
         let rules = rules(snapshot, &backends);
         let mut taken: HashSet<SocketAddr> = HashSet::new();
