@@ -59,6 +59,8 @@ struct Holder {
 }
 
 enum Lock {
+    /// It cannot be opened: no proxy was here, or the state is gone while one serves.
+    Missing,
     Free,
     Held(Option<Holder>),
 }
@@ -120,7 +122,7 @@ impl ProxyProcess {
     async fn attach_or_start(&mut self) -> io::Result<(Running, i32)> {
         let lock = self.command.folder.join("lock");
         match read_lock(&lock) {
-            Lock::Free => {}
+            Lock::Missing | Lock::Free => {}
             Lock::Held(Some(holder)) if holder.runs(&self.command.args) => {
                 let running = Running::Attached { pid: holder.pid, lock };
                 info!(pid = holder.pid, "proxy of an earlier run still serves; keeping it");
@@ -208,10 +210,9 @@ impl Running {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             },
-            // Not a child: nobody tells of its end, so that it is looked for. A lock that cannot be looked at says nothing:
-            // the state may be gone while the proxy serves.
+            // Not a child: nobody tells of its end, so that it is looked for.
             Self::Attached { pid, lock } => {
-                while is_alive(*pid) && !is_released(lock) {
+                while is_alive(*pid) && !matches!(read_lock(lock), Lock::Free) {
                     tokio::time::sleep(ATTACHED_POLL).await;
                 }
                 "unknown".to_owned()
@@ -242,18 +243,13 @@ pub fn find_binary() -> Option<PathBuf> {
 
 /// Reads who holds the lock of a proxy. The lock is taken shared for an instant, and only when it is free.
 fn read_lock(path: &Path) -> Lock {
-    let Ok(mut file) = File::open(path) else { return Lock::Free };
+    let Ok(mut file) = File::open(path) else { return Lock::Missing };
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
         return Lock::Free;
     }
     let mut text = String::new();
     let _ = file.read_to_string(&mut text);
     Lock::Held(serde_json::from_str(&text).ok())
-}
-
-/// Whether a lock is there and nobody holds it.
-fn is_released(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_ok())
 }
 
 /// Waits for a wish that is at least as strong as `wanted`, or for the end of the one who wishes.
