@@ -129,6 +129,15 @@ enum Download {
     Done,
 }
 
+// === impl Progress ===
+
+impl Progress {
+    /// Body bytes of both directions.
+    pub(crate) fn n_moved(&self) -> u64 {
+        self.bytes_in + self.bytes_out
+    }
+}
+
 // === impl Exchange ===
 
 impl<'a> Exchange<'a> {
@@ -181,9 +190,9 @@ impl<'a> Exchange<'a> {
         if self.turn.poll(&self.worker.lane, cx).is_pending() {
             return Poll::Pending;
         }
-        let n_before = self.n_moved();
+        let n_before = self.progress.n_moved();
         for _ in 0..ROUNDS_PER_POLL {
-            if self.n_moved() - n_before >= PIECE_BYTES {
+            if self.progress.n_moved() - n_before >= PIECE_BYTES {
                 break;
             }
             let upload = self.poll_upload(cx)?;
@@ -201,7 +210,7 @@ impl<'a> Exchange<'a> {
                 }
                 (Step::Waiting | Step::Done, Step::Waiting) => {
                     if !self.client.timer.poll_expired(cx) {
-                        self.turn.moved(&self.worker.lane, self.n_moved() - n_before);
+                        self.turn.moved(&self.worker.lane, self.progress.n_moved() - n_before);
                         return Poll::Pending;
                     }
                     match self.overdue() {
@@ -212,7 +221,7 @@ impl<'a> Exchange<'a> {
                 (Step::Moved, _) | (_, Step::Moved) => {}
             }
         }
-        self.turn.pause(&self.worker.lane, cx, self.n_moved() - n_before);
+        self.turn.pause(&self.worker.lane, cx, self.progress.n_moved() - n_before);
         Poll::Pending
     }
 
@@ -220,11 +229,6 @@ impl<'a> Exchange<'a> {
     fn room(&self) -> usize {
         let worker = self.worker;
         self.turn.room(&worker.lane, worker.wheel.now(), worker.scratch.room())
-    }
-
-    /// Body bytes of both directions.
-    fn n_moved(&self) -> u64 {
-        self.progress.bytes_in + self.progress.bytes_out
     }
 
     /// Gives buffers back. Called once, after the last poll.

@@ -106,7 +106,7 @@ impl Turn {
 impl Lane {
     /// A request was answered. If it was a small one, others may follow until then.
     pub(crate) fn served(&self, progress: &Progress, until: Option<Tick>) {
-        if progress.bytes_in + progress.bytes_out < PIECE_BYTES {
+        if progress.n_moved() < PIECE_BYTES {
             self.quick_until.set(until);
         }
     }

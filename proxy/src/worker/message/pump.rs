@@ -87,9 +87,9 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
         if self.turn.poll(&self.worker.lane, cx).is_pending() {
             return Poll::Pending;
         }
-        let n_before = self.n_moved();
+        let n_before = self.progress.n_moved();
         for _ in 0..ROUNDS_PER_POLL {
-            if self.n_moved() - n_before >= PIECE_BYTES {
+            if self.progress.n_moved() - n_before >= PIECE_BYTES {
                 break;
             }
             let upload = self.poll_upload(cx)?;
@@ -101,7 +101,7 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
                         return Poll::Ready(Err(Failure::ClientGone));
                     }
                     if !self.timer.poll_expired(cx) {
-                        self.turn.moved(&self.worker.lane, self.n_moved() - n_before);
+                        self.turn.moved(&self.worker.lane, self.progress.n_moved() - n_before);
                         return Poll::Pending;
                     }
                     match self.overdue() {
@@ -112,13 +112,8 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
                 _ => {}
             }
         }
-        self.turn.pause(&self.worker.lane, cx, self.n_moved() - n_before);
+        self.turn.pause(&self.worker.lane, cx, self.progress.n_moved() - n_before);
         Poll::Pending
-    }
-
-    /// Body bytes of both directions.
-    fn n_moved(&self) -> u64 {
-        self.progress.bytes_in + self.progress.bytes_out
     }
 
     /// Gives memory back and tells how far it came. Called once, after the last poll.
