@@ -84,6 +84,27 @@ spec:
     )
 }
 
+/// A gateway `main` on `address` that sends what is for `host` to the origins: route `r`, Backend `b`.
+#[must_use]
+pub fn one_route(address: SocketAddr, host: &str, origins: &[SocketAddr]) -> String {
+    gateway(address) + &route("r", host, &to_backend("b")) + &backend("b", origins)
+}
+
+/// A listener for HTTP.
+#[must_use]
+pub fn http_listener(name: &str, address: SocketAddr) -> String {
+    format!("{{name: {name}, port: {}, protocol: HTTP}}", address.port())
+}
+
+/// A listener for HTTPS that shows the pair of a Secret.
+#[must_use]
+pub fn https_listener(name: &str, address: SocketAddr, secret: &str) -> String {
+    format!(
+        "{{name: {name}, port: {}, protocol: HTTPS, tls: {{certificateRefs: [{{name: {secret}}}]}}}}",
+        address.port()
+    )
+}
+
 /// A listener for connections as they come.
 #[must_use]
 pub fn tcp_listener(name: &str, address: SocketAddr) -> String {

@@ -1,5 +1,6 @@
 //! What a process uses, and numbers that the environment sets.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -34,18 +35,30 @@ impl Process {
     /// # Errors
     /// Fails if the process is gone.
     pub fn cpu_time(self) -> anyhow::Result<Duration> {
+        self.times(2)
+    }
+
+    /// The same with that of its children that ended.
+    ///
+    /// # Errors
+    /// Fails if the process is gone.
+    pub fn cpu_time_with_ended(self) -> anyhow::Result<Duration> {
+        self.times(4)
+    }
+
+    /// The sum of its first times: user, system, then both of children that ended.
+    fn times(self, n: usize) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0))?;
-        // Behind the name, which may hold anything: user and system time are the 12th and 13th field.
+        // Behind the name, which may hold anything, they are the 12th field and those after it.
         let rest = stat.rsplit_once(") ").context("stat")?.1;
-        let mut times = rest.split(' ').skip(11).take(2).map(str::parse::<u64>);
-        let n_ticks = times.next().context("user time")?? + times.next().context("system time")??;
-        Ok(Duration::from_millis(n_ticks * 1_000 / TICKS_PER_SECOND))
+        let n_ticks = rest.split(' ').skip(11).take(n).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(n_ticks * 1_000 / rustix::param::clock_ticks_per_second()))
     }
 }
 
 /// A number that the environment may set.
 #[must_use]
-pub fn number(name: &str, default: u64) -> u64 {
+pub fn number<N: FromStr>(name: &str, default: N) -> N {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
@@ -55,6 +68,3 @@ pub fn number(name: &str, default: u64) -> u64 {
 pub fn at_length<T>(name: &str, strict: T, loose: T) -> T {
     if std::env::var_os(name).is_some() { strict } else { loose }
 }
-
-/// What Linux tells times of processes in, on every machine that it runs on here.
-const TICKS_PER_SECOND: u64 = 100;

@@ -15,6 +15,7 @@ use igw_e2e::openssl::run as openssl;
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, binary, free};
 use igw_e2e::tls::{Client, secret as secret_object, self_signed};
+use igw_e2e::usage::number;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
@@ -440,7 +441,7 @@ fn the_recipe_renews_under_load() -> anyhow::Result<()> {
 #[test]
 fn kills_cost_no_certificate() -> anyhow::Result<()> {
     let n_cycles = number("IGW_CYCLES", 3);
-    let seed = u64::from(number("IGW_SEED", 20_261_128));
+    let seed = number("IGW_SEED", 20_261_128_u64);
     println!("IGW_SEED={seed} IGW_CYCLES={n_cycles}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut scene = Scene::prepare(Ok)?;
@@ -492,10 +493,6 @@ fn disturb(scene: &mut Scene, random: &mut StdRng, n_kills: &mut u64) -> anyhow:
         scene.pebble.restart()?;
     }
     Ok(())
-}
-
-fn number(name: &str, usual: u32) -> u32 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Threads of a load.

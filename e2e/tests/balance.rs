@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use igw_e2e::client::{Connection, eventually, get};
-use igw_e2e::objects::{backend, beside, gateway, route, service_policy, to_backend};
+use igw_e2e::objects::{backend, beside, gateway, one_route, route, service_policy, to_backend};
 use igw_e2e::origin::{Manners, Origin};
 use igw_e2e::process::{Up, free};
 
@@ -28,10 +28,7 @@ fn scene(fields: &str) -> anyhow::Result<Scene> {
     let policy = service_policy("b", fields)
         .replace("{group: \"\", kind: Service,", "{group: igw.opensvc.com, kind: Backend,");
     let addresses = [origins[0].address, origins[1].address];
-    up.write(
-        "all.yaml",
-        &(gateway(address) + &route("r", HOST, &to_backend("b")) + &backend("b", &addresses) + &policy),
-    )?;
+    up.write("all.yaml", &(one_route(address, HOST, &addresses) + &policy))?;
     up.start(&[])?;
     Ok(Scene { _up: up, origins, address })
 }

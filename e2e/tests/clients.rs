@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use igw_e2e::client::{Connection, dial, eventually, get};
 use igw_e2e::objects::{
-    backend, backend_policy, beside, client_policy, gateway_with, l4_route, tcp_listener, to_backend,
+    backend, backend_policy, beside, client_policy, gateway_with, http_listener, https_listener, l4_route,
+    tcp_listener, to_backend,
 };
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
@@ -16,17 +17,6 @@ use igw_e2e::tls::{Authority, Client, Use};
 use rustls::pki_types::pem::PemObject as _;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-
-fn http_listener(name: &str, address: SocketAddr) -> String {
-    format!("{{name: {name}, port: {}, protocol: HTTP}}", address.port())
-}
-
-fn https_listener(name: &str, address: SocketAddr) -> String {
-    format!(
-        "{{name: {name}, port: {}, protocol: HTTPS, tls: {{certificateRefs: [{{name: own}}]}}}}",
-        address.port()
-    )
-}
 
 /// An HTTPRoute of one listener for a host.
 fn http_route(name: &str, listener: &str, host: &str, target: &str) -> String {
@@ -155,7 +145,7 @@ fn trusted_peers_tell_of_clients() -> anyhow::Result<()> {
     let own = authority.issue(Use::Server, &["a.test"])?;
     let objects = gateway_with(
         up.ip,
-        &[http_listener("web", web), https_listener("secure", secure), tcp_listener("raw", raw)],
+        &[http_listener("web", web), https_listener("secure", secure, "own"), tcp_listener("raw", raw)],
     ) + &http_route("web", "web", "a.test", &to_backend("origin"))
         + &http_route("secure", "secure", "a.test", &to_backend("origin"))
         + &l4_route("TCPRoute", "raw", "raw", "", &[to_backend("echo")])
@@ -270,7 +260,11 @@ fn policies_say_what_is_asked_and_believed() -> anyhow::Result<()> {
     }
     let objects = gateway_with(
         up.ip,
-        &[http_listener("web", web), https_listener("secure", secure), https_listener("other", other)],
+        &[
+            http_listener("web", web),
+            https_listener("secure", secure, "own"),
+            https_listener("other", other, "own"),
+        ],
     ) + &frontend
         + &http_route("web", "web", "a.test", &to_backend("origin"))
         + &http_route("noting", "web", "b.test", &to_backend("noting"))

@@ -7,13 +7,10 @@ use anyhow::{Context as _, ensure};
 use igw_e2e::client::{answers, eventually, get};
 use igw_e2e::load::Load;
 use igw_e2e::stage::{Stage, gateway, node_addresses, route};
+use igw_e2e::usage::number;
 use igw_emulator::Delays;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 fn origin_of(address: SocketAddr, host: &str) -> Option<String> {
     let answer = get(address, host, "/").ok().filter(|answer| answer.status == 200)?;

@@ -9,15 +9,12 @@ use igw_e2e::client::{answers, eventually, get};
 use igw_e2e::load::Load;
 use igw_e2e::process::signal;
 use igw_e2e::stage::{Stage, route};
+use igw_e2e::usage::number;
 use igw_emulator::{Delays, EventFaults};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 fn seeded() -> StdRng {
     let seed = number("IGW_SEED", 20_261_124);

@@ -10,13 +10,10 @@ use anyhow::{Context as _, ensure};
 use igw_e2e::client::{answers, eventually, get};
 use igw_e2e::load::Load;
 use igw_e2e::stage::{Stage, gateway, node_addresses, route};
+use igw_e2e::usage::number;
 use igw_emulator::Delays;
 
 const PATIENCE: Duration = Duration::from_secs(40);
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// Writes a key as `igw apply` does, without waiting for more than its acceptance.
 fn put(stage: &Stage, node: &str, key: &str, text: &str) -> anyhow::Result<()> {
@@ -174,7 +171,7 @@ fn kills_lose_nothing_that_was_acknowledged() -> anyhow::Result<()> {
             Ok(())
         }));
     }
-    let mut random = number("IGW_SEED", 1);
+    let mut random = number("IGW_SEED", 1_u64);
     for _ in 0..n_kills {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let pause = Duration::from_millis(300 + (random >> 33) % 1_200);

@@ -8,6 +8,7 @@ use igw_e2e::client::Connection;
 use igw_e2e::objects::{backend, beside, gateway};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, binary, free};
+use igw_e2e::usage::number;
 
 /// A generator that gives the same numbers for the same seed (a linear congruence, upper bits).
 struct Seeded(u64);
@@ -66,7 +67,7 @@ fn routes(random: &mut Seeded, set: usize) -> String {
 
 #[test]
 fn explain_agrees_with_the_proxy() -> anyhow::Result<()> {
-    let seed = std::env::var("IGW_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_123_u64);
+    let seed = number("IGW_SEED", 20_261_123_u64);
     println!("IGW_SEED={seed}");
     let mut random = Seeded(seed);
     let mut up = Up::prepare()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use igw_e2e::client::{Connection, eventually, get};
 use igw_e2e::dns::NameServer;
-use igw_e2e::objects::{backend, beside, gateway, route, service_policy, to_backend};
+use igw_e2e::objects::{backend, beside, gateway, one_route, route, service_policy, to_backend};
 use igw_e2e::origin::{Manners, Origin};
 use igw_e2e::process::{Up, free};
 
@@ -23,10 +23,7 @@ fn pair(fields: &str) -> anyhow::Result<(Up, [Origin; 2], SocketAddr)> {
     let addresses = [origins[0].address, origins[1].address];
     let policy = service_policy("b", fields)
         .replace("{group: \"\", kind: Service,", "{group: igw.opensvc.com, kind: Backend,");
-    up.write(
-        "all.yaml",
-        &(gateway(address) + &route("r", HOST, &to_backend("b")) + &backend("b", &addresses) + &policy),
-    )?;
+    up.write("all.yaml", &(one_route(address, HOST, &addresses) + &policy))?;
     up.start(&[])?;
     Ok((up, origins, address))
 }

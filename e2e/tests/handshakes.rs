@@ -15,10 +15,7 @@ use igw_e2e::origin::Origin;
 use igw_e2e::peer::{self, Server};
 use igw_e2e::process::{Up, binary, free};
 use igw_e2e::tls::{Authority, Client, Pair, Use, secret};
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
+use igw_e2e::usage::number;
 
 fn gateway(address: SocketAddr, secrets: &[&str]) -> String {
     let secrets: Vec<String> = secrets.iter().map(|name| format!("{{name: {name}}}")).collect();

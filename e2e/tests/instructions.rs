@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use igw_e2e::client::{Connection, eventually};
-use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
+use igw_e2e::objects::{beside, one_route};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, binary, free, signal};
 
@@ -23,10 +23,7 @@ fn a_request_takes_as_many_instructions_as_recorded() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
     let address = free(up.ip)?;
     let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 250), 0))?;
-    up.write(
-        "all.yaml",
-        &(gateway(address) + &route("r", "a.test", &to_backend("b")) + &backend("b", &[origin.address])),
-    )?;
+    up.write("all.yaml", &one_route(address, "a.test", &[origin.address]))?;
     up.own_binaries()?;
     up.start(&[])?;
     let counts = tempfile::tempdir()?;

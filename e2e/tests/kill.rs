@@ -7,6 +7,7 @@ use igw_e2e::client::{eventually, get};
 use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free, signal};
+use igw_e2e::usage::number;
 
 fn scene(n_routes: usize) -> anyhow::Result<(Up, Origin, SocketAddr)> {
     let mut up = Up::prepare()?;
@@ -23,7 +24,7 @@ fn scene(n_routes: usize) -> anyhow::Result<(Up, Origin, SocketAddr)> {
 
 #[test]
 fn kills_refuse_nothing() -> anyhow::Result<()> {
-    let n_kills: u32 = std::env::var("IGW_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(15);
+    let n_kills: u32 = number("IGW_KILLS", 15);
     let (mut up, _origin, address) = scene(1_000)?;
     // The control side is dead too: the proxy has its last known good snapshot, once that is at rest.
     let at_rest = up.state.join("proxy/snapshot.json");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use igw_e2e::client::{Connection, dial};
-use igw_e2e::objects::{backend, beside, gateway_with, route, to_backend};
+use igw_e2e::objects::{backend, beside, gateway_with, http_listener, https_listener, route, to_backend};
 use igw_e2e::pace::{Pace, percentile};
 use igw_e2e::process::{Up, free};
 use igw_e2e::raw::server;
@@ -225,13 +225,7 @@ fn scene() -> anyhow::Result<(Up, SocketAddr, SocketAddr, Client)> {
     let (plain, tls) = (free(up.ip)?, free(up.ip)?);
     let authority = Authority::new("tests")?;
     let pair = authority.issue(Use::Server, &[HOST])?;
-    let listeners = [
-        format!("{{name: web, port: {}, protocol: HTTP}}", plain.port()),
-        format!(
-            "{{name: websecure, port: {}, protocol: HTTPS, tls: {{certificateRefs: [{{name: own}}]}}}}",
-            tls.port()
-        ),
-    ];
+    let listeners = [http_listener("web", plain), https_listener("websecure", tls, "own")];
     let objects = gateway_with(up.ip, &listeners)
         + &route("r", HOST, &to_backend("b"))
         + &backend("b", &[origin(&up)?])

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use igw_e2e::client::{Connection, eventually, get};
 use igw_e2e::load::Load;
-use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
+use igw_e2e::objects::{backend, beside, gateway, one_route, route, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
+use igw_e2e::usage::number;
 
 /// A route whose answers tell which edit is live.
 fn edited(n: u32) -> String {
@@ -28,7 +29,7 @@ spec:
 
 #[test]
 fn edits_fail_nothing() -> anyhow::Result<()> {
-    let n_edits: u32 = std::env::var("IGW_EDITS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let n_edits: u32 = number("IGW_EDITS", 100);
     let mut up = Up::prepare()?;
     let address = free(up.ip)?;
     let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 250), 0))?;
@@ -134,10 +135,7 @@ fn vanished_files_change_nothing_until_they_are_back() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
     let address = free(up.ip)?;
     let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 250), 0))?;
-    up.write(
-        "all.yaml",
-        &(gateway(address) + &route("r", "a.test", &to_backend("b")) + &backend("b", &[origin.address])),
-    )?;
+    up.write("all.yaml", &one_route(address, "a.test", &[origin.address]))?;
     up.start(&[])?;
     // A broken file keeps its last good version.
     up.write("all.yaml", "kind: [")?;

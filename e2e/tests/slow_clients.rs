@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use igw_e2e::client::{Connection, eventually, get};
-use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
+use igw_e2e::objects::{beside, one_route};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
 use igw_e2e::usage::Process;
@@ -31,10 +31,7 @@ spec:
   limits: {{{limits}}}
 "
     );
-    up.write(
-        "all.yaml",
-        &(gateway(address) + &route("r", HOST, &to_backend("b")) + &backend("b", &[origin]) + &config),
-    )?;
+    up.write("all.yaml", &(one_route(address, HOST, &[origin]) + &config))?;
     up.start(&[])?;
     Ok((up, address))
 }

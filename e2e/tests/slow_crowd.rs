@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use igw_e2e::client::{Connection, eventually, get};
-use igw_e2e::objects::{backend, beside, gateway_with, route, to_backend};
+use igw_e2e::objects::{backend, beside, gateway_with, http_listener, https_listener, route, to_backend};
 use igw_e2e::pace::{Pace, percentile};
 use igw_e2e::process::{Up, free};
 use igw_e2e::raw::server;
@@ -63,7 +63,7 @@ struct Scene {
 #[test]
 fn slow_crowds_cost_others_nothing() -> anyhow::Result<()> {
     raise_limit()?;
-    let n_attackers = number("IGW_CROWD", 800) as usize;
+    let n_attackers = number("IGW_CROWD", 800_usize);
     let scene = Scene::start()?;
     let server = Process(scene.up.server_pid()?);
     let address = scene.plain;
@@ -132,13 +132,7 @@ impl Scene {
         let (plain, tls) = (free(up.ip)?, free(up.ip)?);
         let authority = Authority::new("tests")?;
         let pair = authority.issue(Use::Server, &[HOST])?;
-        let listeners = [
-            format!("{{name: web, port: {}, protocol: HTTP}}", plain.port()),
-            format!(
-                "{{name: websecure, port: {}, protocol: HTTPS, tls: {{certificateRefs: [{{name: own}}]}}}}",
-                tls.port()
-            ),
-        ];
+        let listeners = [http_listener("web", plain), https_listener("websecure", tls, "own")];
         let mut objects = gateway_with(up.ip, &listeners)
             + &route("r", HOST, &to_backend("b"))
             + &backend("b", &[patient(&up)?])
@@ -148,7 +142,7 @@ impl Scene {
             stall: Duration::from_secs(30),
             idle: Duration::from_secs(60),
         };
-        if number("IGW_CROWD_DEFAULTS", 0) == 0 {
+        if number("IGW_CROWD_DEFAULTS", 0_u8) == 0 {
             limits = Limits {
                 head: Duration::from_secs(5),
                 stall: Duration::from_secs(8),

@@ -11,6 +11,7 @@ use igw_e2e::load::Load;
 use igw_e2e::objects::{beside, gateway, route, service_policy};
 use igw_e2e::origin::{self, Origin};
 use igw_e2e::process::{Up, free};
+use igw_e2e::usage::number;
 
 const HOST: &str = "svc1.test";
 const NAME: &str = "svc1.default.svc.test";
@@ -205,7 +206,7 @@ fn resolver_trouble_fails_no_request() -> anyhow::Result<()> {
     eventually("found behind the noise", Duration::from_secs(3), || {
         get(address, HOST, "/").is_ok_and(|answer| answer.status == 200)
     })?;
-    let outage = std::env::var("IGW_OUTAGE_S").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    let outage = number("IGW_OUTAGE_S", 6);
     let load = Load::start(address, HOST, 500, 4, Duration::from_secs(outage * 2 + 30));
     for manners in [Manners::Silent, Manners::ServFail, Manners::Refused] {
         names.behave(manners);

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use igw_e2e::objects::{backend, backend_policy, gateway_with, l4_route, tcp_listener, to_backend};
+use igw_e2e::objects::{
+    backend, backend_policy, gateway_with, http_listener, https_listener, l4_route, tcp_listener, to_backend,
+};
 use igw_e2e::process::binary;
 
 use crate::bed::{Bed, N_GROUPS, host, prefix};
@@ -46,11 +48,8 @@ pub fn change(bed: &Bed, n: u32) -> anyhow::Result<()> {
 
 fn objects(bed: &Bed) -> String {
     let listeners = [
-        format!("{{name: http, port: {}, protocol: HTTP}}", bed.http.port()),
-        format!(
-            "{{name: https, port: {}, protocol: HTTPS, tls: {{certificateRefs: [{{name: bench}}]}}}}",
-            bed.https.port()
-        ),
+        http_listener("http", bed.http),
+        https_listener("https", bed.https, "bench"),
         tcp_listener("tcp", bed.tcp),
     ];
     let mut text = gateway_with(bed.http.ip(), &listeners);

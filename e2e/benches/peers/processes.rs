@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use igw_e2e::client::eventually;
 use igw_e2e::process::signal;
+use igw_e2e::usage;
 
 /// A process with those that it starts. Ended when it is dropped.
 pub struct Process {
@@ -157,12 +158,7 @@ impl Drop for Process {
 fn taken(pids: &[u32]) -> Taken {
     let mut all = Taken::default();
     for pid in pids {
-        // Behind the name, which may hold anything: user and system time of its own and of children that ended.
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let behind = stat.rsplit_once(')').map(|(_, behind)| behind).unwrap_or_default();
-        let ticks: u64 =
-            behind.split_whitespace().skip(11).take(4).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        all.cpu += Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second());
+        all.cpu += usage::Process(*pid).cpu_time_with_ended().unwrap_or_default();
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let line = rollup.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
         all.memory += line.split_whitespace().nth(1).and_then(|size| size.parse().ok()).unwrap_or(0_u64);

@@ -13,7 +13,7 @@ use igw_e2e::client::dial;
 use igw_e2e::frames::{
     END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, section,
 };
-use igw_e2e::objects::{backend, beside, gateway, route, to_backend};
+use igw_e2e::objects::{beside, one_route};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
 
@@ -70,10 +70,7 @@ fn what_breaks_a_rule_reaches_no_back_end() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
     let address = free(up.ip)?;
     let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 250), 0))?;
-    up.write(
-        "all.yaml",
-        &(gateway(address) + &route("r", "a.test", &to_backend("b")) + &backend("b", &[origin.address])),
-    )?;
+    up.write("all.yaml", &one_route(address, "a.test", &[origin.address]))?;
     up.start(&[])?;
     let (heads, contents, frames) = (downgrade::heads(), downgrade::contents(), frames::frames());
     println!("{} rows of heads, {} of content, {} of frames", heads.len(), contents.len(), frames.len());

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use igw_e2e::client::{Connection, eventually, get};
 use igw_e2e::load::Load;
-use igw_e2e::objects::{backend, beside, gateway_with, route, to_backend};
+use igw_e2e::objects::{backend, beside, gateway_with, http_listener, https_listener, route, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free, signal};
 use igw_e2e::tls::{Authority, Client, Use};
+use igw_e2e::usage::number;
 use rand::{RngExt as _, SeedableRng as _};
 
 use clients::{Download, Ongoing, Tunnel, over_http2, over_tls};
@@ -26,10 +27,6 @@ struct Scene {
     origin: Origin,
 }
 
-fn number(name: &str, default: u32) -> u32 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 /// A gateway with a listener for HTTP and one for HTTPS, whose binaries can be replaced.
 fn scene() -> anyhow::Result<Scene> {
     let mut up = Up::prepare()?;
@@ -38,13 +35,7 @@ fn scene() -> anyhow::Result<Scene> {
     let origin = Origin::start("o", SocketAddr::new(beside(up.ip, 250), 0))?;
     let authority = Authority::new("test")?;
     let pair = authority.issue(Use::Server, &[HOST])?;
-    let listeners = [
-        format!("{{name: web, port: {}, protocol: HTTP}}", plain.port()),
-        format!(
-            "{{name: websecure, port: {}, protocol: HTTPS, tls: {{certificateRefs: [{{name: www}}]}}}}",
-            secure.port()
-        ),
-    ];
+    let listeners = [http_listener("web", plain), https_listener("websecure", secure, "www")];
     let objects = gateway_with(up.ip, &listeners)
         + &route("www", HOST, &to_backend("b"))
         + &backend("b", &[origin.address])
@@ -126,7 +117,7 @@ fn upgrades_lose_nothing() -> anyhow::Result<()> {
                 get(plain, "more.test", "/").is_ok_and(|answer| answer.status == 200)
             })?;
         }
-        let pause = Duration::from_millis(u64::from(number("IGW_UPGRADE_PAUSE_MS", 500)));
+        let pause = Duration::from_millis(number("IGW_UPGRADE_PAUSE_MS", 500));
         std::thread::sleep(pause);
     }
     let seen = load.stop();
