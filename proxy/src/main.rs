@@ -4,7 +4,6 @@
 //! with them; while a release is taken over, servers of two binaries.
 
 mod admin;
-mod allocations;
 mod arguments;
 mod binary;
 mod clock;
@@ -12,6 +11,7 @@ mod control;
 #[cfg(test)]
 mod corpus;
 mod log;
+mod memory;
 mod metrics;
 mod proxy_protocol;
 mod shared;

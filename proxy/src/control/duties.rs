@@ -124,6 +124,9 @@ impl Control {
     /// Workers serve.
     fn settled(&mut self, standing: Standing) {
         self.supervisor.say(&OfServer::Serves(standing), &[]);
+        if !std::mem::replace(&mut self.is_started, true) {
+            crate::memory::let_go_program();
+        }
         if self.arguments.standby && !self.is_proven {
             self.is_proven = true;
             self.wait_for_lead();

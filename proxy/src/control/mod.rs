@@ -104,6 +104,8 @@ struct Control {
     door: Option<Door>,
     /// When a server without supervisor gives up.
     orphan_until: Option<tokio::time::Instant>,
+    /// Workers served something, or had nothing to serve.
+    is_started: bool,
     /// The supervisor was told that this server serves.
     is_proven: bool,
     is_looking: Rc<Cell<bool>>,
@@ -178,6 +180,7 @@ impl Control {
             lead: None,
             door: None,
             orphan_until: None,
+            is_started: false,
             is_proven: false,
             is_looking: Rc::default(),
             tables: Arc::new(Tables::default()),

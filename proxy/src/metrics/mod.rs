@@ -103,7 +103,7 @@ impl Collector for Readings {
             counter(
                 "igw_process_allocations_total",
                 "Memory allocations of the process; constant in steady state.",
-                vec![(vec![], crate::allocations::count())],
+                vec![(vec![], crate::memory::count_allocations())],
             ),
             gauge(
                 "igw_build_info",

@@ -174,6 +174,8 @@ impl<'a> Fleet<'a> {
                     return false;
                 }
                 self.tell_leader().await;
+                // From here on it mostly sleeps.
+                crate::memory::let_go_program();
                 return self.succession.take().is_some_and(|succession| succession.is_upgrade)
                     && !self.is_stopping;
             }
