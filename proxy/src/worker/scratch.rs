@@ -297,7 +297,7 @@ impl InBuffer {
 }
 
 /// Size of the receive buffer: large, because it decides the cost of bulk transfer and costs nothing per connection.
-pub(crate) const INPUT_BYTES: usize = 256 * 1024;
+pub(crate) const INPUT_BYTES: usize = 512 * 1024;
 const POOLED_BYTES: usize = 2 * 1024;
 const POOLED_BUFFERS: usize = 512;
 /// Capacity of all buffers in the pool.
