@@ -46,7 +46,8 @@ fn unchanged(mappings: &str) -> Vec<Range<usize>> {
         if first == "Anonymous:" {
             unchanged.extend(candidate.take().filter(|_| second == "0"));
         } else if let Some((start, end)) = first.split_once('-') {
-            let is_fixed = matches!(second, "r--p" | "r-xp") && words.nth(3).is_some_and(|file| file.starts_with('/'));
+            let is_fixed =
+                matches!(second, "r--p" | "r-xp") && words.nth(3).is_some_and(|file| file.starts_with('/'));
             let address = |text| usize::from_str_radix(text, 16).ok().filter(|_| is_fixed);
             candidate = address(start).zip(address(end)).map(|(start, end)| start..end);
         }
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn only_what_equals_its_file_is_let_go() {
-        let mapping = |head: &str, anonymous: &str| format!("{head}\nRss:  8 kB\nAnonymous:  {anonymous} kB\n");
+        let mapping =
+            |head: &str, anonymous: &str| format!("{head}\nRss:  8 kB\nAnonymous:  {anonymous} kB\n");
         let mappings = [
             mapping("1000-3000 r--p 00000000 fe:00 99 /bin/program", "0"),
             mapping("3000-8000 r-xp 00002000 fe:00 99   /bin/program", "0"),

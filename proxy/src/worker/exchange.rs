@@ -360,15 +360,8 @@ impl<'a> Exchange<'a> {
         self.upstream_moved = worker.wheel.now();
         self.progress.is_received = true;
         let bytes = &input[..n_kept + n_read];
-        if let Download::Length(left) = &mut self.download {
-            // The common bulk case: straight from the receive buffer to the client.
-            let n_body = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-            *left -= n_body as u64;
-            if *left == 0 {
-                self.download = Download::Done;
-                self.upstream_keeps &= n_body == bytes.len();
-            }
-            return self.send_client(cx, &bytes[..n_body]);
+        if matches!(self.download, Download::Length(_)) {
+            return self.pass_on(cx, bytes);
         }
         let mut out = worker.scratch.output();
         let n_taken = match self.download {
@@ -382,16 +375,39 @@ impl<'a> Exchange<'a> {
                 out.extend_from_slice(&bytes[n_taken..]);
             }
             self.from_upstream.discard(&worker.scratch);
+        } else if matches!(self.download, Download::Length(_)) {
+            self.from_upstream.discard(&worker.scratch);
+            self.send_client(cx, &out)?;
+            return self.pass_on(cx, &bytes[n_taken..]);
         } else {
             self.from_upstream.set(&worker.scratch, &bytes[n_taken..]);
         }
         self.send_client(cx, &out)
     }
 
+    /// Passes a body of known length straight from the receive buffer to the client.
+    fn pass_on(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<Step, Failure> {
+        if let Download::Length(left) = &mut self.download {
+            let n_body = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+            *left -= n_body as u64;
+            if *left == 0 {
+                self.download = Download::Done;
+                self.upstream_keeps &= n_body == bytes.len();
+            }
+            return self.send_client(cx, &bytes[..n_body]);
+        }
+        Ok(Step::Moved)
+    }
+
     fn send_client(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Result<Step, Failure> {
         self.progress.bytes_out += bytes.len() as u64;
-        write_or_keep(&self.worker.scratch, &mut self.to_client, &mut self.client.stream, cx, bytes)
-            .map_err(|_| Failure::ClientGone)?;
+        let scratch = &self.worker.scratch;
+        if self.to_client.is_empty() {
+            write_or_keep(scratch, &mut self.to_client, &mut self.client.stream, cx, bytes)
+                .map_err(|_| Failure::ClientGone)?;
+        } else {
+            self.to_client.keep(scratch, bytes);
+        }
         self.client_moved = self.worker.wheel.now();
         let is_done = matches!(self.download, Download::Done) && self.to_client.is_empty();
         Ok(if is_done { Step::Done } else { Step::Moved })
@@ -450,7 +466,13 @@ impl<'a> Exchange<'a> {
             drop(head);
             if !matches!(self.download, Download::Done) {
                 self.client.timer.set(self.next_deadline());
-                n_taken += self.take_body(&bytes[n_taken..], out)?;
+                let rest = &bytes[n_taken..];
+                let n_first = match self.download {
+                    // A little travels with the head; more is not worth a copy.
+                    Download::Length(_) => rest.len().min(WITH_HEAD_BYTES),
+                    _ => rest.len(),
+                };
+                n_taken += self.take_body(&rest[..n_first], out)?;
             }
             return Ok(n_taken);
         }
@@ -628,6 +650,8 @@ fn push_chunk(out: &mut Vec<u8>, data: &[u8], framing: Framing) {
     }
 }
 
+/// Bytes of a body of known length that are sent in one piece with their head.
+const WITH_HEAD_BYTES: usize = 32 * 1024;
 /// Largest number of interim answers to one request.
 const INTERIM_MAX: u8 = 16;
 /// Rounds in one poll before other connections get their turn, however little they move.
