@@ -8,6 +8,7 @@ pub use igw_emulator::dns;
 pub mod frames;
 pub mod load;
 pub mod objects;
+pub mod ongoing;
 pub mod openssl;
 pub mod origin;
 pub mod pace;

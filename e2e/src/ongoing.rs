@@ -1,5 +1,5 @@
-//! Clients that count every request that is lost, over TLS and over HTTP/2, as browsers behave: a goodbye of the gateway
-//! is heeded, and nothing is asked twice.
+//! Traffic that goes on while the gateway changes, over TLS and over HTTP/2, as browsers behave: a goodbye of the gateway
+//! is heeded, nothing is asked twice, and every request that is lost is counted.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use igw_e2e::client::{Connection, dial};
-use igw_e2e::frames::{
+use crate::client::{Connection, dial};
+use crate::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, section,
 };
-use igw_e2e::tls::{Client, Secured};
+use crate::tls::{Client, Secured};
+use anyhow::{Context as _, bail, ensure};
 
 /// Something that goes on until it is told to stop.
-pub(crate) struct Ongoing {
+#[derive(Default)]
+pub struct Ongoing {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -32,12 +33,8 @@ struct Shared {
 // === impl Ongoing ===
 
 impl Ongoing {
-    pub(crate) fn new() -> Self {
-        Self { shared: Arc::default(), threads: Vec::new() }
-    }
-
     /// Runs `step` again and again on a thread of its own.
-    pub(crate) fn add(
+    pub fn add(
         &mut self,
         name: &'static str,
         pause: Duration,
@@ -61,7 +58,8 @@ impl Ongoing {
     }
 
     /// Stops; how much went well, and what did not.
-    pub(crate) fn stop(self) -> (u64, Vec<String>) {
+    #[must_use]
+    pub fn stop(self) -> (u64, Vec<String>) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         for thread in self.threads {
             let _ = thread.join();
@@ -72,7 +70,7 @@ impl Ongoing {
 }
 
 /// Requests over TLS on a connection that is kept as long as the gateway keeps it.
-pub(crate) fn over_tls(
+pub fn over_tls(
     client: Client,
     address: SocketAddr,
     host: &'static str,
@@ -92,8 +90,21 @@ pub(crate) fn over_tls(
     }
 }
 
+/// Requests over TLS, each on a connection of its own.
+pub fn over_new_tls(
+    client: Client,
+    address: SocketAddr,
+    host: &'static str,
+) -> impl FnMut() -> anyhow::Result<()> {
+    move || {
+        let answer = client.connect(address, host)?.get(host, "/new")?;
+        ensure!(answer.status == 200, "status {}", answer.status);
+        Ok(())
+    }
+}
+
 /// Requests over HTTP/2 on a connection that is kept until the gateway says goodbye.
-pub(crate) fn over_http2(address: SocketAddr, host: &'static str) -> impl FnMut() -> anyhow::Result<()> {
+pub fn over_http2(address: SocketAddr, host: &'static str) -> impl FnMut() -> anyhow::Result<()> {
     let mut kept: Option<Http2> = None;
     move || {
         let mut connection = match kept.take() {
@@ -115,12 +126,16 @@ pub(crate) fn over_http2(address: SocketAddr, host: &'static str) -> impl FnMut(
 }
 
 /// Bytes back and forth on an upgraded connection.
-pub(crate) struct Tunnel(Connection);
+pub struct Tunnel(Connection);
 
 // === impl Tunnel ===
 
 impl Tunnel {
-    pub(crate) fn open(address: SocketAddr, host: &str) -> anyhow::Result<Self> {
+    /// Asks for an echo.
+    ///
+    /// # Errors
+    /// Fails without a connection, or if the answer is another than 101.
+    pub fn open(address: SocketAddr, host: &str) -> anyhow::Result<Self> {
         let mut connection = Connection::open(address)?;
         connection.send(
             format!("GET /tunnel HTTP/1.1\r\nhost: {host}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")
@@ -131,7 +146,11 @@ impl Tunnel {
         Ok(Self(connection))
     }
 
-    pub(crate) fn exchange(&mut self, words: &[u8]) -> anyhow::Result<()> {
+    /// Sends words and awaits them back.
+    ///
+    /// # Errors
+    /// Fails if the tunnel broke or gives other bytes.
+    pub fn exchange(&mut self, words: &[u8]) -> anyhow::Result<()> {
         self.0.send(words)?;
         let back = self.0.take(words.len())?;
         ensure!(back == words, "other bytes came back");
@@ -140,7 +159,7 @@ impl Tunnel {
 }
 
 /// A download of which the rest is read later.
-pub(crate) struct Download {
+pub struct Download {
     stream: TcpStream,
     n_bytes: usize,
 }
@@ -149,7 +168,10 @@ pub(crate) struct Download {
 
 impl Download {
     /// Asks, and reads a first part.
-    pub(crate) fn begin(address: SocketAddr, host: &str, n_bytes: usize) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// Fails without a connection, or if the answer is another than 200.
+    pub fn begin(address: SocketAddr, host: &str, n_bytes: usize) -> anyhow::Result<Self> {
         let mut stream = dial(address)?;
         write!(stream, "GET /size/{n_bytes} HTTP/1.1\r\nhost: {host}\r\n\r\n")?;
         let mut head = Vec::new();
@@ -163,10 +185,13 @@ impl Download {
     }
 
     /// Reads the rest.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// Fails if it broke off or other bytes came.
+    pub fn finish(mut self) -> anyhow::Result<()> {
         let mut body = vec![0; self.n_bytes];
         self.stream.read_exact(&mut body).context("download broken")?;
-        ensure!(body == igw_e2e::origin::pattern(self.n_bytes), "other bytes came");
+        ensure!(body == crate::origin::pattern(self.n_bytes), "other bytes came");
         Ok(())
     }
 }
@@ -222,6 +247,14 @@ impl Http2 {
                 return Ok(false);
             }
             ensure!(!(frame.kind == RST_STREAM && frame.stream == stream), "stream reset");
+            if frame.kind == HEADERS && frame.stream == stream {
+                // `:status: 200` (RFC 7541 appendix A).
+                ensure!(
+                    frame.payload.first() == Some(&0x88),
+                    "another status than 200: {:x?}",
+                    frame.payload
+                );
+            }
             let is_part = frame.stream == stream && matches!(frame.kind, HEADERS | DATA);
             if is_part && frame.flags & END_STREAM != 0 {
                 return Ok(true);

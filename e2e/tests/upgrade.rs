@@ -1,7 +1,5 @@
 //! Another release of the proxy takes over while everything goes on; whatever goes wrong, one side serves.
 
-mod clients;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,13 +7,12 @@ use anyhow::Context as _;
 use igw_e2e::client::{Connection, eventually, get};
 use igw_e2e::load::Load;
 use igw_e2e::objects::{backend, beside, gateway_with, http_listener, https_listener, route, to_backend};
+use igw_e2e::ongoing::{Download, Ongoing, Tunnel, over_http2, over_tls};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free, signal};
 use igw_e2e::tls::{Authority, Client, Use};
 use igw_e2e::usage::number;
 use rand::{RngExt as _, SeedableRng as _};
-
-use clients::{Download, Ongoing, Tunnel, over_http2, over_tls};
 
 const HOST: &str = "www.test";
 
@@ -77,7 +74,7 @@ fn upgrades_lose_nothing() -> anyhow::Result<()> {
     let Scene { mut up, plain, secure, authority, origin } = scene()?;
     let limit = Duration::from_secs(u64::from(n_upgrades) * 10 + 60);
     let load = Load::start(plain, HOST, 1_000, 8, limit);
-    let mut others = Ongoing::new();
+    let mut others = Ongoing::default();
     let client = Client::trusting(&[&authority.certificate])?;
     others.add("TLS", Duration::from_millis(3), over_tls(client, secure, HOST));
     for _ in 0..2 {
