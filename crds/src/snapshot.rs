@@ -7,6 +7,7 @@
 
 mod challenge;
 mod client;
+mod cors;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use challenge::Challenge;
 pub use client::{ClientRules, ProxyVersion};
+pub use cors::Cors;
 pub use tls::{
     ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
     TlsVersion, Trust,
@@ -262,6 +264,8 @@ pub enum Filter {
     Redirect(Redirect),
     /// Changes host and path of the request to the back end.
     Rewrite(Rewrite),
+    /// Tells browsers what other origins may do. A preflight is answered before any other filter.
+    Cors(Cors),
     /// Answers with an error: a filter that could not be resolved is never skipped.
     Fail {
         /// HTTP status.

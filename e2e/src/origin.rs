@@ -39,6 +39,8 @@ pub enum Manners {
     UntilClose,
     /// Sends an early hint first.
     EarlyHints,
+    /// As `Echo`, and says that every origin may read the answer.
+    OpenToAll,
 }
 
 /// A request as a back end saw it.
@@ -174,15 +176,19 @@ impl Shared {
             let body = self.report(&seen);
             let is_head = seen.line.starts_with("HEAD ");
             let is_last = self.is_draining.load(Ordering::SeqCst);
-            let connection = if is_last { "connection: close\r\n" } else { "" };
+            let more = match (is_last, manners) {
+                (true, _) => "connection: close\r\n",
+                (_, Manners::OpenToAll) => "Access-Control-Allow-Origin: *\r\naccess-control-max-age: 1\r\n",
+                _ => "",
+            };
             let head = |length: usize| {
                 format!(
-                    "HTTP/1.1 200 OK\r\nx-origin: {}\r\n{connection}content-type: application/json\r\ncontent-length: {length}\r\n\r\n",
+                    "HTTP/1.1 200 OK\r\nx-origin: {}\r\n{more}content-type: application/json\r\ncontent-length: {length}\r\n\r\n",
                     self.name
                 )
             };
             match manners {
-                Manners::Echo | Manners::Unhealthy => {
+                Manners::Echo | Manners::Unhealthy | Manners::OpenToAll => {
                     let size = size_wanted(&seen.line);
                     let body = if size > 0 { pattern(size) } else { body.into_bytes() };
                     // In one write, so that it is one receipt as well.

@@ -8,8 +8,8 @@ use super::meta::{
     BackendObjectReference, LocalObjectReference, core_group, gateway_group, gateway_kind, service_kind,
 };
 use super::names::{
-    Group, HeaderName, HeaderValue, Hostname, KindName, Namespace, PortNumber, PreciseHostname, QueryValue,
-    SectionName, TimeSpan, Weight,
+    CorsOrigin, Group, HeaderName, HeaderValue, Hostname, KindName, Namespace, PortNumber, PreciseHostname,
+    QueryValue, SectionName, TimeSpan, Weight,
 };
 
 /// Spec of an HTTPRoute.
@@ -406,7 +406,7 @@ pub struct Cors {
     /// Origins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    pub allow_origins: Vec<String>,
+    pub allow_origins: Vec<CorsOrigin>,
     /// Credentials may come along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_credentials: Option<bool>,
@@ -453,6 +453,27 @@ pub enum CorsMethod {
     Put,
     /// TRACE
     Trace,
+}
+
+// === impl CorsMethod ===
+
+impl CorsMethod {
+    /// The token, or `*`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "*",
+            Self::Connect => "CONNECT",
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Trace => "TRACE",
+        }
+    }
 }
 
 /// Time limits of a rule.

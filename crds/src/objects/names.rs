@@ -121,6 +121,11 @@ checked_string!(
     check: is_token, allowed: "letters, digits and !#$%&'*+-.^_`|~"
 );
 checked_string!(
+    /// An origin, or a pattern of origins.
+    CorsOrigin, max: 253, min: 1, pattern: r"(^\*$)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)$)",
+    check: is_origin, allowed: "`*`, or http:// or https://, a host that may begin with `*.`, and a port if it is not 80 or 443, like `https://*.shop.example:8443`"
+);
+checked_string!(
     /// Value of a header field.
     HeaderValue, max: 4096, min: 1, pattern: r"^[!-~]+([\t ]?[!-~]+)*$",
     check: is_header_value, allowed: "1 to 4,096 printable ASCII characters, single blanks inside"
@@ -313,6 +318,23 @@ fn is_kind(text: &str) -> bool {
 
 fn is_token(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_origin(text: &str) -> bool {
+    if text == "*" {
+        return true;
+    }
+    let Some(rest) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+    let is_port =
+        |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let is_host = host == "*" || host.strip_prefix("*.").unwrap_or(host).split('.').all(is_label);
+    is_host && port.is_none_or(is_port)
 }
 
 fn is_header_value(text: &str) -> bool {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::Problems;
 use crate::objects::http_route::{
-    HeaderModifier, HttpFilterType, HttpHeaderMatch, HttpMethod, HttpPathModifier, HttpRouteFilter,
+    Cors, HeaderModifier, HttpFilterType, HttpHeaderMatch, HttpMethod, HttpPathModifier, HttpRouteFilter,
     HttpRouteMatch, HttpRouteRule, HttpRouteSpec, ParentReference, PathMatchType, PathModifierType,
     RequestMirror,
 };
-use crate::objects::names::SectionName;
+use crate::objects::names::{HeaderName, SectionName};
 
 pub(crate) fn http_route(spec: &HttpRouteSpec, problems: &mut Problems) {
     parents(&spec.parent_refs, problems);
@@ -240,8 +240,34 @@ fn one_filter(field: &str, filter: &HttpRouteFilter, rule: &HttpRouteRule, probl
     if let Some(copy) = &filter.request_mirror {
         mirror(&format!("{field}.requestMirror"), copy, problems);
     }
-    if filter.cors.as_ref().is_some_and(|cors| cors.max_age < 1) {
-        problems.add(format!("{field}.cors.maxAge"), "is out of range").allows("1 or more");
+    if let Some(given) = &filter.cors {
+        cors(&format!("{field}.cors"), given, problems);
+    }
+}
+
+/// `*` stands alone, every entry once.
+fn cors(field: &str, cors: &Cors, problems: &mut Problems) {
+    if cors.max_age < 1 {
+        problems.add(format!("{field}.maxAge"), "is out of range").allows("1 or more");
+    }
+    let origins: Vec<&str> = cors.allow_origins.iter().map(|origin| origin.as_str()).collect();
+    let methods: Vec<&str> = cors.allow_methods.iter().map(|method| method.as_str()).collect();
+    let allowed: Vec<&str> = cors.allow_headers.iter().map(HeaderName::as_str).collect();
+    let exposed: Vec<&str> = cors.expose_headers.iter().map(HeaderName::as_str).collect();
+    for (name, entries, max, is_alone) in [
+        ("allowOrigins", &origins, 64, true),
+        ("allowMethods", &methods, 9, true),
+        ("allowHeaders", &allowed, 64, true),
+        ("exposeHeaders", &exposed, 64, false),
+    ] {
+        let field = format!("{field}.{name}");
+        problems.length(&field, entries.len(), 0, max, "entries");
+        problems.unique(&field, "", entries.iter().copied());
+        if is_alone && entries.len() > 1 && entries.contains(&"*") {
+            problems
+                .add(&field, "`*` stands for all and excludes others")
+                .hints("remove `*`, or all but `*`");
+        }
     }
 }
 

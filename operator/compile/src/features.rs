@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 40] = [
+pub const SUPPORTED: [&str; 41] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -26,6 +26,7 @@ pub const SUPPORTED: [&str; 40] = [
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteBackendTimeout",
     "HTTPRouteBackendURLRewrite",
+    "HTTPRouteCORS",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use igw_crds::objects::http_route::{
-    HeaderModifier, HttpFilterType, HttpPathModifier, HttpRouteFilter, PathModifierType, RedirectScheme,
+    Cors, HeaderModifier, HttpFilterType, HttpPathModifier, HttpRouteFilter, PathModifierType, RedirectScheme,
 };
+use igw_crds::objects::names::HeaderName;
 use igw_crds::snapshot::{Filter, HeaderEdit, PathEdit, Redirect, Rewrite};
 
 /// Filters in order, or the one that is not served.
@@ -40,7 +41,7 @@ fn one(filter: &HttpRouteFilter) -> Result<Option<Filter>, String> {
             })
         }),
         HttpFilterType::RequestMirror => return unserved("RequestMirror"),
-        HttpFilterType::Cors => return unserved("CORS"),
+        HttpFilterType::Cors => filter.cors.as_ref().map(cors).map(Filter::Cors),
         HttpFilterType::ExternalAuth => return unserved("ExternalAuth"),
         HttpFilterType::ExtensionRef => return unserved("ExtensionRef"),
     })
@@ -60,6 +61,18 @@ pub(crate) fn edit(modifier: &HeaderModifier) -> HeaderEdit {
         set: fields(&modifier.set),
         add: fields(&modifier.add),
         remove: modifier.remove.iter().map(|name| name.to_lowercase()).collect(),
+    }
+}
+
+fn cors(cors: &Cors) -> igw_crds::snapshot::Cors {
+    let names = |names: &[HeaderName]| names.iter().map(|name| name.as_str().to_owned()).collect();
+    igw_crds::snapshot::Cors {
+        origins: cors.allow_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+        allows_credentials: cors.allow_credentials.unwrap_or_default(),
+        methods: cors.allow_methods.iter().map(|method| method.as_str().to_owned()).collect(),
+        headers: names(&cors.allow_headers),
+        exposed: names(&cors.expose_headers),
+        max_age_s: u32::try_from(cors.max_age).unwrap_or_default(),
     }
 }
 

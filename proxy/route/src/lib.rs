@@ -7,6 +7,7 @@
 //! isolation); inside it the route's own hostname, then the path, then [`rank::Rank`].
 
 mod condition;
+pub mod cors;
 pub mod edit;
 mod explain;
 mod hash;

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use igw_crds::snapshot::{Certificate, Filter, HeaderEdit, PathEdit, Protocol, Redirect, Rewrite, Settings};
-use igw_route::PortRoutes;
+use igw_route::{PortRoutes, cors};
 use ipnet::IpNet;
 use rustls::ServerConfig;
 
@@ -135,6 +135,7 @@ pub(crate) struct Filters {
     pub(crate) request: Vec<HeaderEdit>,
     pub(crate) response: Vec<HeaderEdit>,
     pub(crate) rewrite: Option<Rewrite>,
+    pub(crate) cors: Option<cors::Rules>,
     /// Ends processing.
     pub(crate) end: Option<FilterEnd>,
 }
@@ -176,6 +177,7 @@ impl Filters {
             match filter {
                 Filter::RequestHeaders(edit) => sorted.request.push(edit.clone()),
                 Filter::ResponseHeaders(edit) => sorted.response.push(edit.clone()),
+                Filter::Cors(cors) => sorted.cors = Some(cors::Rules::new(cors)),
                 Filter::Rewrite(rewrite) => sorted.rewrite = Some(rewrite.clone()),
                 Filter::Redirect(redirect) if sorted.end.is_none() => {
                     sorted.end = Some(FilterEnd::Redirect(redirect.clone()));

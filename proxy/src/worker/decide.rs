@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use igw_crds::snapshot::PathEdit;
-use igw_h1::{Body, Known, RequestHead, TargetForm, Version};
+use igw_h1::{Body, Field, Known, RequestHead, TargetForm, Version};
+use igw_route::cors::Asked;
 use igw_route::{RequestView, Selection, edit, normalize};
 
 use super::client::Peer;
+use super::cors;
 use super::request::{Answer, Cause, Method, Outcome, Request};
 use super::request_head::{Forwarded, write_request};
 use super::{LocalTables, Worker};
@@ -147,6 +149,11 @@ fn apply_rule(
     let is_trusted = of_listener.is_some_and(|clients| clients.trusts(client.address.ip()));
     let subject_field = of_listener.and_then(|clients| clients.subject_field.as_deref());
     let scheme = if is_trusted { view.believed_scheme() } else { None }.unwrap_or(client.scheme());
+    if let Some(cors) = &rule.filters.cors
+        && cors::settle(worker, cors, view.asked(), request)
+    {
+        return 0;
+    }
     if let Some(end) = &rule.filters.end {
         request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
         return 0;
@@ -167,6 +174,11 @@ fn apply_rule(
         return 0;
     };
     request.candidate = Some(index);
+    if let Some(cors) = candidate.filters.cors.as_ref().filter(|_| rule.filters.cors.is_none())
+        && cors::settle(worker, cors, view.asked(), request)
+    {
+        return 0;
+    }
     if let Some(end) = &candidate.filters.end {
         request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
         return 0;
@@ -292,12 +304,33 @@ fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
         started: clock::now(),
         deadline: None,
         log: None,
+        cors: None,
     }
 }
 
 // === impl View ===
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// What is asked of other origins. A preflight is OPTIONS with an origin and the method that is to follow.
+    fn asked(&self) -> Asked<'a> {
+        let origin = self.only(b"origin");
+        let method = self.only(b"access-control-request-method");
+        let is_preflight = origin.is_some() && self.head.method.of(self.buf) == b"OPTIONS";
+        let preflight = method.filter(|_| is_preflight);
+        Asked {
+            origin,
+            preflight: preflight.map(|method| (method, self.only(b"access-control-request-headers"))),
+        }
+    }
+
+    /// The value of a field that stands once.
+    fn only(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let named = |field: &&Field| field.name.of(self.buf).eq_ignore_ascii_case(name);
+        let mut fields = self.head.fields.iter().filter(named);
+        let first = fields.next()?;
+        fields.next().is_none().then(|| first.value.of(self.buf))
+    }
+
     /// The scheme that a trusted client says the first request had.
     fn believed_scheme(&self) -> Option<&'static str> {
         let mut said = self.head.fields.iter().filter(|field| field.known == Known::XForwardedProto);

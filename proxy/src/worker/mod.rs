@@ -2,6 +2,7 @@
 
 mod client;
 mod connection;
+mod cors;
 mod decide;
 mod exchange;
 mod forward;

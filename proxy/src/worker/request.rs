@@ -41,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Tick>,
     pub(crate) log: Option<Box<LogDraft>>,
+    /// Fields of the answer that tell of other origins, where a filter is configured.
+    pub(crate) cors: Option<Vec<u8>>,
 }
 
 /// What the engine must know of a method.
@@ -134,6 +136,7 @@ impl Request {
             worker.log_request(&self, *draft, duration, &end);
         }
         worker.scratch.give(std::mem::take(&mut self.head));
+        worker.scratch.give(self.cors.take().unwrap_or_default());
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Write;
 use igw_h1::{Body, Known, ResponseHead, Version, encode};
 
 use super::Worker;
+use super::cors;
 use super::request::{Answer, Method, Request};
 use super::request_head::{field, is_framing};
 
@@ -17,6 +18,35 @@ pub(crate) enum Framing {
     Chunked,
     /// Ends with the connection.
     UntilClose,
+}
+
+/// Fields that the gateway alone says: those of back ends by the same names are dropped.
+struct Ours<'r> {
+    hsts: Option<&'r [u8]>,
+    cors: Option<&'r [u8]>,
+    is_secure: bool,
+}
+
+// === impl Ours ===
+
+impl<'r> Ours<'r> {
+    fn of(request: &'r Request) -> Self {
+        Self { hsts: request.hsts(), cors: request.cors.as_deref(), is_secure: request.is_secure }
+    }
+
+    fn contains(&self, name: &[u8]) -> bool {
+        (self.hsts.is_some() && name.eq_ignore_ascii_case(HSTS))
+            || (self.cors.is_some() && cors::is_field(name))
+    }
+
+    fn tell(&self, mut each: impl FnMut(&[u8], &[u8])) {
+        for (name, value) in self.cors.into_iter().flat_map(cors::fields) {
+            each(name, value);
+        }
+        if let Some(value) = self.hsts.filter(|_| self.is_secure) {
+            each(HSTS, value);
+        }
+    }
 }
 
 /// Framing of the back end's answer towards this client.
@@ -53,15 +83,12 @@ pub(crate) fn response_fields<'f>(
         | Known::Upgrade => false,
         _ => !hop_by_hop,
     });
-    let hsts = request.hsts();
-    let is_ours = |name: &[u8]| hsts.is_some() && name.eq_ignore_ascii_case(HSTS);
+    let ours = Ours::of(request);
     if rule_edits.is_empty() && candidate_edits.is_empty() {
-        for (name, value, _, _) in fields.filter(|(name, ..)| !is_ours(name)) {
+        for (name, value, _, _) in fields.filter(|(name, ..)| !ours.contains(name)) {
             each(name, value);
         }
-        if let Some(value) = hsts.filter(|_| request.is_secure) {
-            each(HSTS, value);
-        }
+        ours.tell(each);
         return;
     }
     let mut list = worker.scratch.headers();
@@ -72,14 +99,12 @@ pub(crate) fn response_fields<'f>(
     for edit in candidate_edits.iter().chain(rule_edits) {
         list.apply(edit);
     }
-    for (name, value) in list.iter().filter(|(name, _)| !is_ours(name)) {
+    for (name, value) in list.iter().filter(|(name, _)| !ours.contains(name)) {
         if !is_framing(name) || (tells_length && name.eq_ignore_ascii_case(b"content-length")) {
             each(name, value);
         }
     }
-    if let Some(value) = hsts.filter(|_| request.is_secure) {
-        each(HSTS, value);
-    }
+    ours.tell(each);
 }
 
 /// Appends the head of a final answer of the back end.
@@ -150,14 +175,11 @@ pub(crate) fn answer_fields(
     for edit in candidate_edits.iter().chain(rule_edits) {
         list.apply(edit);
     }
-    let hsts = request.hsts();
-    let is_ours = |name: &[u8]| hsts.is_some() && name.eq_ignore_ascii_case(HSTS);
-    for (name, value) in list.iter().filter(|(name, _)| !is_framing(name) && !is_ours(name)) {
+    let ours = Ours::of(request);
+    for (name, value) in list.iter().filter(|(name, _)| !is_framing(name) && !ours.contains(name)) {
         each(name, value);
     }
-    if let Some(value) = hsts.filter(|_| request.is_secure) {
-        each(HSTS, value);
-    }
+    ours.tell(each);
 }
 
 /// Appends the body of an answer of the gateway itself; false if it has none.
