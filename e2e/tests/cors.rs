@@ -139,7 +139,7 @@ fn browsers_are_told_what_other_origins_may() -> anyhow::Result<()> {
 
     // Scripts may read why a request failed, and where it is to go.
     let answer = ask(&mut connection, "GET", "/dead", "origin: https://any.test\r\n")?;
-    assert_eq!((answer.status, answer.field("access-control-allow-origin")), (500, Some("*")));
+    assert_eq!((answer.status, answer.field("access-control-allow-origin")), (503, Some("*")));
     let answer = ask(&mut connection, "GET", "/moved", "origin: https://www.shop.test\r\n")?;
     assert_eq!(answer.status, 302);
     assert_eq!(answer.field("access-control-allow-origin"), Some("https://www.shop.test"));
