@@ -169,6 +169,22 @@ pub struct Rule {
     /// Time limit of one attempt, in milliseconds; `None` takes the gateway's, `Some(0)` = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_timeout_ms: Option<u64>,
+    /// When a request is tried again; `None`: at most two more times where nothing is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// Tries of a request after the first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Statuses of back ends that are tried again, besides connections that fail and answers that take too long.
+    #[serde(default)]
+    pub codes: Vec<u16>,
+    /// How many; 0 = none.
+    pub attempts: u32,
+    /// Time before the first of them, in milliseconds.
+    #[serde(default)]
+    pub backoff_ms: u64,
 }
 
 /// Conditions that must all hold.

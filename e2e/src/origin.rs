@@ -39,6 +39,8 @@ pub enum Manners {
     UntilClose,
     /// Sends an early hint first.
     EarlyHints,
+    /// With this status.
+    Status(u16),
     /// As `Echo`, and says that every origin may read the answer.
     OpenToAll,
 }
@@ -197,6 +199,13 @@ impl Shared {
                     if is_last {
                         return Ok(());
                     }
+                }
+                Manners::Status(status) => {
+                    writer.write_all(
+                        (head(body.len()) + &body)
+                            .replacen("200 OK", &format!("{status} As Told"), 1)
+                            .as_bytes(),
+                    )?;
                 }
                 Manners::Reset => return Ok(()),
                 Manners::Hang => {

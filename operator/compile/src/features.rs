@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 41] = [
+pub const SUPPORTED: [&str; 43] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -37,6 +37,8 @@ pub const SUPPORTED: [&str; 41] = [
     "HTTPRouteQueryParamMatching",
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
+    "HTTPRouteRetryCodes",
+    "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
     "TCPRoute",

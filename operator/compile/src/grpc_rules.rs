@@ -59,7 +59,16 @@ pub(crate) fn grpc_rule<'o>(
         });
     }
     let name = rule.name.as_ref().map(|name| name.as_str().to_owned());
-    finish(Translated { name, matches, filters, candidates, unserved, bad_references, timeouts: None })
+    finish(Translated {
+        name,
+        matches,
+        filters,
+        candidates,
+        unserved,
+        bad_references,
+        timeouts: None,
+        retry: None,
+    })
 }
 
 /// The path of the calls.

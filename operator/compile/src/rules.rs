@@ -4,11 +4,14 @@ use std::collections::HashSet;
 
 use igw_crds::objects::ObjectKey;
 use igw_crds::objects::http_route::{
-    HttpHeaderMatch, HttpRouteMatch, HttpRouteRule, HttpRouteTimeouts, PathMatchType, ValueMatchType,
+    HttpHeaderMatch, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts, PathMatchType,
+    ValueMatchType,
 };
 use igw_crds::objects::l4_route::L4RouteRule;
 use igw_crds::objects::names::TimeSpan;
-use igw_crds::snapshot::{Action, Filter, Match, PathMatch, Rule, StringMatch, ValueMatch, WeightedBackend};
+use igw_crds::snapshot::{
+    Action, Filter, Match, PathMatch, Retry, Rule, StringMatch, ValueMatch, WeightedBackend,
+};
 use regex_automata::meta::Regex;
 
 use crate::backends::{Backends, BadReference};
@@ -32,9 +35,6 @@ pub(crate) fn rule<'o>(
 ) -> RuleNode {
     let mut bad_references = Vec::new();
     let mut unserved = None;
-    if rule.retry.is_some() {
-        unserved = Some("`retry` is not served by this version".to_owned());
-    }
     if rule.session_persistence.is_some() {
         unserved = Some("`sessionPersistence` is not served by this version".to_owned());
     }
@@ -76,7 +76,16 @@ pub(crate) fn rule<'o>(
         unserved,
         bad_references,
         timeouts: rule.timeouts.as_ref(),
+        retry: rule.retry.as_ref().map(retry),
     })
+}
+
+fn retry(retry: &HttpRouteRetry) -> Retry {
+    Retry {
+        codes: retry.codes.iter().filter_map(|code| u16::try_from(*code).ok()).collect(),
+        attempts: u32::try_from(retry.attempts).unwrap_or_default(),
+        backoff_ms: retry.backoff.as_ref().map_or(BACKOFF_MS, TimeSpan::as_millis),
+    }
 }
 
 /// The parts of a rule.
@@ -88,6 +97,7 @@ pub(crate) struct Translated<'r> {
     pub(crate) unserved: Option<String>,
     pub(crate) bad_references: Vec<BadReference>,
     pub(crate) timeouts: Option<&'r HttpRouteTimeouts>,
+    pub(crate) retry: Option<Retry>,
 }
 
 /// A rule from its parts: what is not served, or leads nowhere, answers an error.
@@ -109,6 +119,7 @@ pub(crate) fn finish(parts: Translated<'_>) -> RuleNode {
         action,
         request_timeout_ms: limit(|timeouts| &timeouts.request).unwrap_or(0),
         backend_timeout_ms: limit(|timeouts| &timeouts.backend_request),
+        retry: parts.retry,
     };
     RuleNode { rule, unserved: parts.unserved, bad_references: parts.bad_references }
 }
@@ -134,6 +145,7 @@ pub(crate) fn l4_rule<'o>(
         action: Action::Forward { backends: candidates },
         request_timeout_ms: 0,
         backend_timeout_ms: None,
+        retry: None,
     };
     RuleNode { rule, unserved: None, bad_references }
 }
@@ -205,5 +217,7 @@ pub(crate) fn check_regex(pattern: &str) -> Result<(), String> {
     }
 }
 
+/// Time before the first retry where a rule names none, in milliseconds.
+const BACKOFF_MS: u64 = 25;
 /// Bound of a compiled pattern.
 const REGEX_BYTES: usize = 64 * 1024;

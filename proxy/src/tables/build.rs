@@ -360,6 +360,7 @@ fn rule_tables(
         speaks_http2,
         request_timeout_ms: rule.request_timeout_ms,
         backend_timeout_ms: rule.backend_timeout_ms,
+        retry: rule.retry.clone(),
     }
 }
 
@@ -374,6 +375,7 @@ fn missing_rule() -> RuleTables {
         speaks_http2: false,
         request_timeout_ms: 0,
         backend_timeout_ms: None,
+        retry: None,
     }
 }
 

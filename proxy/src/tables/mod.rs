@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use igw_crds::snapshot::{Certificate, Filter, HeaderEdit, PathEdit, Protocol, Redirect, Rewrite, Settings};
+use igw_crds::snapshot::{
+    Certificate, Filter, HeaderEdit, PathEdit, Protocol, Redirect, Retry, Rewrite, Settings,
+};
 use igw_route::{PortRoutes, cors};
 use ipnet::IpNet;
 use rustls::ServerConfig;
@@ -112,6 +114,7 @@ pub(crate) struct RuleTables {
     pub(crate) request_timeout_ms: u64,
     /// `None`: the gateway's.
     pub(crate) backend_timeout_ms: Option<u64>,
+    pub(crate) retry: Option<Retry>,
 }
 
 /// What a rule does.

@@ -262,13 +262,18 @@ impl LocalBackend {
         }
     }
 
-    /// True if a retry is within the budget: one for five requests, with a start for quiet times.
+    /// A retry is within the budget: one for five requests, with a start for quiet times.
+    pub(crate) fn has_retry(&self) -> bool {
+        self.retry_tokens.get() >= RETRY_TOKENS
+    }
+
+    /// Takes a retry out of the budget; false if there is none.
     pub(crate) fn spend_retry(&self) -> bool {
-        let tokens = self.retry_tokens.get();
-        if tokens >= 100 {
-            self.retry_tokens.set(tokens - 100);
+        let has_retry = self.has_retry();
+        if has_retry {
+            self.retry_tokens.set(self.retry_tokens.get() - RETRY_TOKENS);
         }
-        tokens >= 100
+        has_retry
     }
 
     /// Earns a fifth of a retry.
@@ -494,5 +499,7 @@ const IDLE_PER_ENDPOINT: usize = 1_024;
 const TOLD_MS: u128 = 10_000;
 /// Share of requests that may be retried, in percent.
 const RETRY_PERCENT: u32 = 20;
+/// Tokens of one retry.
+const RETRY_TOKENS: u32 = 100;
 const RETRY_TOKENS_START: u32 = 1_000;
 const RETRY_TOKENS_MAX: u32 = 10_000;

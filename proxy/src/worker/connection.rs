@@ -299,7 +299,7 @@ impl Downstream for Client {
         worker: &Worker,
         request: &Request,
         leased: &mut Leased,
-        limits: AttemptLimits,
+        limits: AttemptLimits<'_>,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress) {
         let lease = match leased {
@@ -321,7 +321,7 @@ async fn attempt_shared(
     client: &mut Client,
     request: &Request,
     lease: &SharedLease,
-    limits: AttemptLimits,
+    limits: AttemptLimits<'_>,
     head_limits: &Limits,
 ) -> (Result<(), Failure>, Progress) {
     let Client { stream, unread, timer, .. } = client;

@@ -24,11 +24,13 @@ use super::timer::Tick;
 
 /// Time limits of an attempt; `None` = none.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AttemptLimits {
+pub(crate) struct AttemptLimits<'l> {
     pub(crate) answer: Option<Duration>,
     pub(crate) idle: Option<Duration>,
     pub(crate) client_stall: Option<Duration>,
     pub(crate) body_min_rate: u32,
+    /// Statuses in place of which the request is tried again.
+    pub(crate) unwanted: &'l [u16],
 }
 
 /// Why an attempt failed.
@@ -52,6 +54,8 @@ pub(crate) enum Failure {
     ClientStalled,
     /// The client is gone.
     ClientGone,
+    /// The answer is to be dropped and the request tried again.
+    Unwanted,
 }
 
 /// An attempt under way.
@@ -60,7 +64,7 @@ pub(crate) struct Exchange<'a> {
     client: &'a mut Client,
     stream: &'a mut Stream,
     request: &'a Request,
-    limits: AttemptLimits,
+    limits: AttemptLimits<'a>,
     head_limits: &'a Limits,
     head_sent: usize,
     upload: Upload,
@@ -146,7 +150,7 @@ impl<'a> Exchange<'a> {
         client: &'a mut Client,
         stream: &'a mut Stream,
         request: &'a Request,
-        limits: AttemptLimits,
+        limits: AttemptLimits<'a>,
         head_limits: &'a Limits,
     ) -> Self {
         let upload = match request.body {
@@ -447,6 +451,9 @@ impl<'a> Exchange<'a> {
                     continue;
                 }
                 _ => {}
+            }
+            if self.limits.unwanted.contains(&head.status) && !self.progress.is_consumed {
+                return Err(Failure::Unwanted);
             }
             self.framing = framing(head.body, self.request.version);
             // An answer that comes before the request is complete ends the connection: what the client

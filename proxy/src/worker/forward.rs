@@ -15,6 +15,7 @@ use super::lane::QUICK_TIME;
 use super::open::{ConnectFailure, Opening, Way};
 use super::request::{Answer, Request, RequestEnd};
 use super::timer::{Tick, Timer};
+use super::tries::Tries;
 use crate::clock;
 use crate::upstream::local::{Lease, Leased, LocalBackend, PickError, Picked};
 
@@ -53,7 +54,7 @@ pub(crate) trait Downstream {
         worker: &Worker,
         request: &Request,
         leased: &mut Leased,
-        limits: AttemptLimits,
+        limits: AttemptLimits<'_>,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress);
 }
@@ -68,16 +69,15 @@ pub(crate) async fn forward<D: Downstream>(
     head_limits: &Limits,
 ) -> Forwarded {
     let mut end = End::default();
-    let mut tried = [0_u64; ATTEMPTS_MAX as usize];
+    let mut tries = Tries::new(request.retry());
     let mut wants_fresh = request.method == super::request::Method::Other;
     local.earn_retry();
     loop {
-        let tried_now = &tried[..end.n_retries as usize];
-        let picked = match local.pick(&worker.random, tried_now) {
+        let picked = match local.pick(&worker.random, tries.tried()) {
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
             Err(PickError::Saturated) => {
-                match wait_for_room(worker, client.timer(), request.deadline, local, tried_now).await {
+                match wait_for_room(worker, client.timer(), request.deadline, local, tries.tried()).await {
                     Some(picked) => picked,
                     None => return Forwarded::Failed(Answer::new(503, "no_connection"), end),
                 }
@@ -89,13 +89,14 @@ pub(crate) async fn forward<D: Downstream>(
                 if failure.blames_endpoint() {
                     note_failure(worker, local, &picked);
                 }
-                let may_retry = failure != ConnectFailure::RequestTimeout
-                    && end.n_retries + 1 < ATTEMPTS_MAX
-                    && local.spend_retry();
-                if may_retry {
-                    tried[end.n_retries as usize] = picked.endpoint().id;
-                    end.n_retries += 1;
-                    continue;
+                let may_retry = failure != ConnectFailure::RequestTimeout;
+                if may_retry && tries.go_on(local, picked.endpoint().id) {
+                    end.n_retries = tries.n_retries();
+                    if pause(worker, request, &tries).await {
+                        continue;
+                    }
+                    end.endpoint = Some(picked);
+                    return Forwarded::Failed(Answer::new(504, "request_timeout"), end);
                 }
                 end.endpoint = Some(picked);
                 return Forwarded::Failed(connect_answer(failure), end);
@@ -106,7 +107,8 @@ pub(crate) async fn forward<D: Downstream>(
             end.connected_ms = Some(elapsed_ms(request));
         }
         let was_reused = leased.was_reused();
-        let limits = attempt_limits(request, settings);
+        let unwanted = if tries.may_go_on(local) { tries.codes() } else { &[] };
+        let limits = attempt_limits(request, settings, unwanted);
         let (outcome, progress) = client.attempt(worker, request, &mut leased, limits, head_limits).await;
         end.progress = progress;
         let failure = match outcome {
@@ -128,17 +130,25 @@ pub(crate) async fn forward<D: Downstream>(
         if !is_stale && failure.blames_endpoint() {
             note_failure(worker, local, &picked);
         }
-        let nothing_lost = !end.progress.is_consumed
-            && failure == Failure::NoAnswer
-            && (!end.progress.is_sent || request.is_repeatable());
+        let may_repeat = match failure {
+            Failure::NoAnswer => !end.progress.is_sent || request.is_repeatable(),
+            Failure::BackendTimeout => {
+                tries.hurries() && !end.progress.is_answered && request.is_repeatable()
+            }
+            Failure::Unwanted => true,
+            _ => false,
+        };
+        let nothing_lost = may_repeat && !end.progress.is_consumed;
         if nothing_lost && is_stale && !wants_fresh {
             wants_fresh = true;
             continue;
         }
-        if nothing_lost && end.n_retries + 1 < ATTEMPTS_MAX && local.spend_retry() {
-            tried[end.n_retries as usize] = picked.endpoint().id;
-            end.n_retries += 1;
-            continue;
+        if nothing_lost && tries.go_on(local, picked.endpoint().id) {
+            end.n_retries = tries.n_retries();
+            if pause(worker, request, &tries).await {
+                continue;
+            }
+            return Forwarded::Failed(Answer::new(504, "request_timeout"), end);
         }
         if end.progress.is_answered {
             return Forwarded::Broken(failure, end);
@@ -150,7 +160,16 @@ pub(crate) async fn forward<D: Downstream>(
     }
 }
 
-fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
+/// Waits before the next try; false if the request's own limit passed meanwhile.
+async fn pause(worker: &Worker, request: &Request, tries: &Tries<'_>) -> bool {
+    if let Some(pause) = tries.pause(&worker.random) {
+        // Few requests wait: those that do not carry no room for it.
+        Box::pin(tokio::time::sleep(pause)).await;
+    }
+    request.deadline.is_none_or(|deadline| worker.wheel.now() < deadline)
+}
+
+fn attempt_limits<'l>(request: &Request, settings: &Settings, unwanted: &'l [u16]) -> AttemptLimits<'l> {
     let limit = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
     let of_rule = request.target_tables().and_then(|target| target.rule.backend_timeout_ms);
     AttemptLimits {
@@ -158,6 +177,7 @@ fn attempt_limits(request: &Request, settings: &Settings) -> AttemptLimits {
         idle: limit(settings.backend_idle_ms),
         client_stall: limit(settings.body_grace_ms),
         body_min_rate: settings.body_min_rate,
+        unwanted,
     }
 }
 
@@ -245,6 +265,8 @@ fn failure_answer(failure: Failure) -> Option<Answer> {
         Failure::RequestTimeout => Some(Answer::new(504, "request_timeout")),
         Failure::SlowBody => Some(Answer::new(408, "body_timeout")),
         Failure::BadBody => Some(Answer::new(400, "bad_request")),
+        // Others spent the budget between the answer and the next try.
+        Failure::Unwanted => Some(Answer::new(503, "retry_budget")),
         Failure::ClientStalled | Failure::ClientGone => None,
     }
 }
@@ -287,13 +309,12 @@ impl Failure {
             Self::RequestTimeout => "request_timeout",
             Self::SlowBody => "body_timeout",
             Self::BadBody => "bad_request",
+            Self::Unwanted => "retry_budget",
             Self::ClientStalled => "client_stalled",
             Self::ClientGone => "client_gone",
         }
     }
 }
 
-/// First try and at most two more.
-pub(crate) const ATTEMPTS_MAX: u32 = 3;
 /// A connection idle for longer is not used for a request that must not be sent twice, in milliseconds.
 const FRESH_IDLE_MS: u64 = 5_000;

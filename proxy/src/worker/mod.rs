@@ -23,6 +23,7 @@ mod secure;
 pub(crate) mod stream;
 mod thread;
 pub(crate) mod timer;
+mod tries;
 mod tunnel;
 
 use std::cell::{Cell, RefCell};

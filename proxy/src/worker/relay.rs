@@ -8,8 +8,9 @@ use igw_crds::snapshot::{LogFormat, Settings};
 use igw_route::Selection;
 
 use super::client::Client;
-use super::forward::{ATTEMPTS_MAX, note_failure, wait_for_room};
+use super::forward::{note_failure, wait_for_room};
 use super::open::{ConnectFailure, Opening, Way};
+use super::tries::DEFAULT_RETRIES;
 use super::tunnel::{TunnelEnd, tunnel};
 use super::{LocalTables, Worker};
 use crate::log::{LogDraft, LogLine};
@@ -238,7 +239,7 @@ async fn reach(
     settings: &Settings,
     course: &mut Course,
 ) -> Option<Lease> {
-    let mut tried = [0_u64; ATTEMPTS_MAX as usize];
+    let mut tried = [0_u64; DEFAULT_RETRIES as usize];
     local.earn_retry();
     loop {
         let tried_now = &tried[..course.n_retries as usize];
@@ -271,7 +272,7 @@ async fn reach(
         if failure.blames_endpoint() {
             note_failure(worker, local, &picked);
         }
-        if course.n_retries + 1 >= ATTEMPTS_MAX || !local.spend_retry() {
+        if course.n_retries >= DEFAULT_RETRIES || !local.spend_retry() {
             return None;
         }
         tried[course.n_retries as usize] = picked.endpoint().id;

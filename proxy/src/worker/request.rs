@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use igw_crds::snapshot::Retry;
 use igw_h1::{Body, Version};
 
 use super::timer::Tick;
@@ -118,6 +119,11 @@ impl Request {
             Some(listener) => port.unrouted.get(listener),
             None => port.unrouted.last(),
         }
+    }
+
+    /// What the rule says of tries.
+    pub(crate) fn retry(&self) -> Option<&Retry> {
+        self.target_tables()?.rule.retry.as_ref()
     }
 
     /// A request without a byte of answer may be sent again.

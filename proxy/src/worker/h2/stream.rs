@@ -177,7 +177,7 @@ impl Downstream for Stream {
         worker: &Worker,
         request: &Request,
         leased: &mut Leased,
-        limits: AttemptLimits,
+        limits: AttemptLimits<'_>,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress) {
         let lease = match leased {

@@ -19,7 +19,7 @@ pub(crate) struct Pump<'a, C, S> {
     server: S,
     request: &'a Request,
     timer: &'a Timer,
-    limits: AttemptLimits,
+    limits: AttemptLimits<'a>,
     upload: Upload,
     /// Bytes of the body that the endpoint has not taken yet.
     unreleased: usize,
@@ -57,7 +57,7 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
         server: S,
         request: &'a Request,
         timer: &'a Timer,
-        limits: AttemptLimits,
+        limits: AttemptLimits<'a>,
     ) -> Self {
         let has_body = !request.is_complete && matches!(request.body, Body::Length(_) | Body::Chunked);
         let now = worker.wheel.now();
@@ -200,6 +200,11 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
                 self.answered(101);
                 self.progress.is_tunnel = true;
                 self.is_answer_done = true;
+            }
+            Piece::Head { status, .. }
+                if self.limits.unwanted.contains(status) && !self.progress.is_consumed =>
+            {
+                return Err(Failure::Unwanted);
             }
             Piece::Head { status, is_end, .. } => {
                 self.answered(*status);
