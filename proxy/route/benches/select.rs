@@ -48,6 +48,7 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
             action: Action::Respond { status: 204, cause: String::new() },
             request_timeout_ms: 0,
             backend_timeout_ms: None,
+            retry: None,
         };
         let name = format!("r{index}");
         snapshot.routes.push(Route {
