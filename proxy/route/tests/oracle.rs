@@ -174,6 +174,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         action: Action::Respond { status: 204, cause: String::new() },
         request_timeout_ms: 0,
         backend_timeout_ms: None,
+        retry: None,
     });
     let route = (prop::collection::vec(rule, 1..3), prop::collection::vec(hosts(), 1..3));
     let listeners =
