@@ -6,6 +6,7 @@
 pub(crate) mod adoption;
 mod bind;
 pub(crate) mod channel;
+mod environment;
 mod fleet;
 mod lock;
 mod server;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::channel::{OfServer, Standing, SupervisorEnd, watch};
+use super::environment;
 use super::succession::SUCCEEDS;
 
 /// A running server.
@@ -88,9 +89,7 @@ impl Server {
         if start.role == Role::Candidate {
             command.arg("--standby");
         }
-        if std::env::var_os(PURGE_DELAY).is_none() {
-            command.env(PURGE_DELAY, "0");
-        }
+        environment::complete(&mut command);
         // The handle does not end the process when it goes; the end is watched below.
         let child = command.env_remove(SUCCEEDS).stdin(Stdio::from(theirs)).spawn()?;
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
@@ -185,7 +184,3 @@ pub(super) fn open_process(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
-
-/// Milliseconds after which the allocator gives free memory back; it looks at the time only when asked for more, so
-/// that an idle server would keep what a burst took.
-const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
