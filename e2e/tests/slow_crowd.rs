@@ -15,6 +15,7 @@ use igw_e2e::process::{Up, free};
 use igw_e2e::raw::server;
 use igw_e2e::tls::{Authority, Client, Use};
 use igw_e2e::usage::{Process, at_length, number};
+use rustix::io::ioctl_fionread;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// What a client is slow with.
@@ -36,8 +37,14 @@ struct Attacker {
     wire: Wire,
     /// When its time began.
     begun: Instant,
+    /// When its socket last took something, of one that does not read: before, it has not stalled.
+    filled: Instant,
+    /// Bytes in its socket.
+    n_unread: u64,
     /// How long it lived, once it is closed.
     lived: Option<Duration>,
+    /// How long it had been slow then.
+    slow_for: Duration,
 }
 
 enum Wire {
@@ -105,10 +112,9 @@ fn slow_crowds_cost_others_nothing() -> anyhow::Result<()> {
     );
     for kind in KINDS {
         let limit = scene.limits.of(kind);
-        let lives = || {
-            attackers.iter().filter(|attacker| attacker.kind == kind).filter_map(|attacker| attacker.lived)
-        };
-        let (shortest, longest) = (lives().min().unwrap_or_default(), lives().max().unwrap_or_default());
+        let of_kind = || attackers.iter().filter(|attacker| attacker.kind == kind);
+        let shortest = of_kind().filter_map(|attacker| attacker.lived).min().unwrap_or_default();
+        let longest = of_kind().map(|attacker| attacker.slow_for).max().unwrap_or_default();
         println!("{kind:?}: closed after {shortest:?} to {longest:?}, limit {limit:?}");
         ensure!(shortest + Duration::from_millis(500) >= limit, "{kind:?} closed after {shortest:?}");
         ensure!(longest <= limit + Duration::from_secs(1), "{kind:?} closed after {longest:?}");
@@ -159,9 +165,10 @@ impl Scene {
         Ok(Self { up, plain, tls, client, limits })
     }
 
-    /// Opens as many connections, those with the most time first.
+    /// Opens as many connections, those with the most time first, at a steady rate: they are slow and no flood.
     fn gather(&self, n_attackers: usize) -> anyhow::Result<Vec<Attacker>> {
         let next = AtomicUsize::new(0);
+        let began = Instant::now();
         let all = Mutex::new(Vec::new());
         let gather = || -> anyhow::Result<()> {
             loop {
@@ -169,6 +176,8 @@ impl Scene {
                 if index >= n_attackers {
                     return Ok(());
                 }
+                let due = began + ARRIVAL * u32::try_from(index)?;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let kind = KINDS[index * KINDS.len() / n_attackers];
                 let attacker =
                     self.attacker(kind, index.is_multiple_of(2)).with_context(|| format!("{kind:?}"))?;
@@ -197,7 +206,7 @@ impl Scene {
         }
         let begun = Instant::now();
         wire.socket().set_nonblocking(true)?;
-        Ok(Attacker { kind, wire, begun, lived: None })
+        Ok(Attacker { kind, wire, begun, filled: begun, n_unread: 0, lived: None, slow_for: Duration::ZERO })
     }
 }
 
@@ -219,12 +228,20 @@ impl Attacker {
     /// Looks whether it is closed, and drips.
     fn go_on(&mut self, is_drip: bool) {
         let is_closed = match self.kind {
-            // It does not read: a reset is all that can tell it.
-            Kind::Reading => !matches!(self.wire.socket().take_error(), Ok(None)),
+            Kind::Reading => {
+                let n_unread = ioctl_fionread(self.wire.socket()).unwrap_or(self.n_unread);
+                if n_unread > self.n_unread {
+                    self.n_unread = n_unread;
+                    self.filled = Instant::now();
+                }
+                // It does not read: a reset is all that can tell it.
+                !matches!(self.wire.socket().take_error(), Ok(None))
+            }
             _ => self.wire.is_at_end(),
         };
         if is_closed {
             self.lived = Some(self.begun.elapsed());
+            self.slow_for = self.filled.elapsed();
         } else if is_drip && matches!(self.kind, Kind::Head | Kind::Body) {
             // An error shows at the next look.
             let _ = self.wire.write(b"x");
@@ -353,6 +370,8 @@ fn raise_limit() -> anyhow::Result<()> {
 /// Attackers of every kind, plain and over TLS.
 const FEW: usize = 16;
 const HOST: &str = "a.test";
+/// Time between two that come.
+const ARRIVAL: Duration = Duration::from_millis(1);
 /// Looks at all attackers, 100 ms apart, between two bytes of each.
 const ROUNDS_PER_DRIP: usize = 10;
 /// In the order in which they come: those that may stay longest first.
