@@ -174,6 +174,40 @@ pub struct Rule {
     pub retry: Option<Retry>,
 }
 
+impl Rule {
+    /// Every back end that requests of the rule or copies of them go to.
+    pub fn backends(&self) -> impl Iterator<Item = BackendId> {
+        let candidates = match &self.action {
+            Action::Forward { backends } => backends.as_slice(),
+            Action::Respond { .. } => &[],
+        };
+        let filters = self.filters.iter().chain(candidates.iter().flat_map(|candidate| &candidate.filters));
+        let copies = filters.filter_map(|filter| match filter {
+            Filter::Mirror(mirror) => Some(mirror.backend),
+            _ => None,
+        });
+        candidates.iter().filter_map(|candidate| candidate.backend).chain(copies)
+    }
+
+    /// The same, to be numbered anew.
+    pub fn backends_mut(&mut self) -> impl Iterator<Item = &mut BackendId> {
+        let candidates = match &mut self.action {
+            Action::Forward { backends } => backends.as_mut_slice(),
+            Action::Respond { .. } => &mut [],
+        };
+        fn of_filter(filter: &mut Filter) -> Option<&mut BackendId> {
+            match filter {
+                Filter::Mirror(mirror) => Some(&mut mirror.backend),
+                _ => None,
+            }
+        }
+        let of_candidates = candidates.iter_mut().flat_map(|candidate| {
+            candidate.backend.iter_mut().chain(candidate.filters.iter_mut().filter_map(of_filter))
+        });
+        of_candidates.chain(self.filters.iter_mut().filter_map(of_filter))
+    }
+}
+
 /// Tries of a request after the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
@@ -282,6 +316,8 @@ pub enum Filter {
     Rewrite(Rewrite),
     /// Tells browsers what other origins may do. A preflight is answered before any other filter.
     Cors(Cors),
+    /// Sends copies of requests to another back end, whose answers nobody sees.
+    Mirror(Mirror),
     /// Answers with an error: a filter that could not be resolved is never skipped.
     Fail {
         /// HTTP status.
@@ -289,6 +325,17 @@ pub enum Filter {
         /// Cause token.
         cause: String,
     },
+}
+
+/// Where copies go, and of how many requests: of `numerator` in `denominator`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// To whom.
+    pub backend: BackendId,
+    /// Upper part; at least `denominator` = all.
+    pub numerator: u32,
+    /// Lower part, at least 1.
+    pub denominator: u32,
 }
 
 /// Edits of a header section, applied in the order set, add, remove. Names in lower case, each once.

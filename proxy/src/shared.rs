@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use crate::metrics::abuse::AbuseCounts;
 use crate::metrics::greetings::GreetingCounts;
 use crate::metrics::handshakes::HandshakeCounts;
+use crate::metrics::mirrors::MirrorCounts;
 use crate::tables::Tables;
 
 /// Shared by all threads of the server process.
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) handshakes: HandshakeCounts,
     pub(crate) abuse: AbuseCounts,
     pub(crate) greetings: GreetingCounts,
+    pub(crate) mirrors: MirrorCounts,
     sources: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -67,6 +69,7 @@ impl Shared {
             handshakes: HandshakeCounts::default(),
             abuse: AbuseCounts::default(),
             greetings: GreetingCounts::default(),
+            mirrors: MirrorCounts::default(),
             sources: Mutex::new(HashMap::new()),
         }
     }

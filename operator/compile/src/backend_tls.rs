@@ -6,7 +6,7 @@ use igw_crds::objects::backend_tls_policy::{
     BackendTlsPolicySpec, FINGERPRINTS, SubjectAltName, SubjectAltNameType,
 };
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, Action, BackendId, BackendTls, Route, Trust};
+use igw_crds::snapshot::{self, BackendId, BackendTls, Route, Rule, Trust};
 
 use crate::input::{Facts, ObjectSet};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
@@ -129,14 +129,8 @@ pub(crate) struct Target {
 /// Back ends that a gateway's routes lead to.
 fn backends_of(gateway: &GatewayNode, routes: &[Route]) -> BTreeSet<BackendId> {
     let attachments = gateway.listeners.iter().flat_map(|listener| &listener.attachments);
-    let rules = attachments
-        .filter_map(|attachment| routes.get(attachment.route.0 as usize))
-        .flat_map(|route| &route.rules);
-    let actions = rules.filter_map(|rule| match &rule.action {
-        Action::Forward { backends } => Some(backends),
-        Action::Respond { .. } => None,
-    });
-    actions.flatten().filter_map(|candidate| candidate.backend).collect()
+    let routes = attachments.filter_map(|attachment| routes.get(attachment.route.0 as usize));
+    routes.flat_map(|route| &route.rules).flat_map(Rule::backends).collect()
 }
 
 // === impl Policy ===

@@ -2,18 +2,29 @@
 
 use std::collections::HashSet;
 
+use igw_crds::objects::ObjectKey;
 use igw_crds::objects::http_route::{
-    Cors, HeaderModifier, HttpFilterType, HttpPathModifier, HttpRouteFilter, PathModifierType, RedirectScheme,
+    Cors, HeaderModifier, HttpFilterType, HttpPathModifier, HttpRouteFilter, PathModifierType,
+    RedirectScheme, RequestMirror,
 };
 use igw_crds::objects::names::HeaderName;
-use igw_crds::snapshot::{Filter, HeaderEdit, PathEdit, Redirect, Rewrite};
+use igw_crds::snapshot::{Filter, HeaderEdit, Mirror, PathEdit, Redirect, Rewrite};
 
-/// Filters in order, or the one that is not served.
-pub(crate) fn filters(filters: &[HttpRouteFilter]) -> Result<Vec<Filter>, String> {
-    filters.iter().filter_map(|filter| one(filter).transpose()).collect()
+use crate::backends::{Backends, BadReference};
+use crate::named::BackendReference as _;
+
+/// Filters in order, or the one that is not served. `mirror` finds the back end of copies.
+pub(crate) fn filters<'o>(
+    filters: &'o [HttpRouteFilter],
+    mut mirror: impl FnMut(&'o RequestMirror) -> Option<Filter>,
+) -> Result<Vec<Filter>, String> {
+    filters.iter().filter_map(|filter| one(filter, &mut mirror).transpose()).collect()
 }
 
-fn one(filter: &HttpRouteFilter) -> Result<Option<Filter>, String> {
+fn one<'o>(
+    filter: &'o HttpRouteFilter,
+    mirror: impl FnOnce(&'o RequestMirror) -> Option<Filter>,
+) -> Result<Option<Filter>, String> {
     let unserved = |name: &str| Err(format!("filter {name} is not served by this version"));
     Ok(match filter.r#type {
         HttpFilterType::RequestHeaderModifier => {
@@ -40,11 +51,35 @@ fn one(filter: &HttpRouteFilter) -> Result<Option<Filter>, String> {
                 path: rewrite.path.as_ref().map(path_edit),
             })
         }),
-        HttpFilterType::RequestMirror => return unserved("RequestMirror"),
+        HttpFilterType::RequestMirror => filter.request_mirror.as_ref().and_then(mirror),
         HttpFilterType::Cors => filter.cors.as_ref().map(cors).map(Filter::Cors),
         HttpFilterType::ExternalAuth => return unserved("ExternalAuth"),
         HttpFilterType::ExtensionRef => return unserved("ExtensionRef"),
     })
+}
+
+/// Finds the back ends of copies for the filters of one route. A copy that would lead nowhere is left out, and told: the
+/// request itself goes on.
+pub(crate) fn mirrors<'o, 'b>(
+    route: &'o ObjectKey,
+    backends: &'b mut Backends<'o>,
+    bad_references: &'b mut Vec<BadReference>,
+) -> impl FnMut(&'o RequestMirror) -> Option<Filter> {
+    |mirror| match backends.resolve(route, mirror.backend_ref.named(route)) {
+        Ok(backend) => {
+            let natural = |number: i32| u32::try_from(number).unwrap_or_default();
+            let (numerator, denominator) = match (mirror.percent, mirror.fraction) {
+                (Some(percent), _) => (natural(percent), 100),
+                (None, Some(fraction)) => (natural(fraction.numerator), natural(fraction.denominator).max(1)),
+                (None, None) => (1, 1),
+            };
+            Some(Filter::Mirror(Mirror { backend, numerator, denominator }))
+        }
+        Err(bad) => {
+            bad_references.push(bad);
+            None
+        }
+    }
 }
 
 /// Names in lower case; the first entry of a name counts.

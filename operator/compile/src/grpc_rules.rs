@@ -4,11 +4,11 @@ use igw_crds::objects::ObjectKey;
 use igw_crds::objects::grpc_route::{
     GrpcFilterType, GrpcMethodMatch, GrpcRouteFilter, GrpcRouteMatch, GrpcRouteRule,
 };
-use igw_crds::objects::http_route::ValueMatchType;
+use igw_crds::objects::http_route::{RequestMirror, ValueMatchType};
 use igw_crds::snapshot::{Filter, Match, PathMatch, WeightedBackend};
 
 use crate::backends::Backends;
-use crate::filters::edit;
+use crate::filters::{edit, mirrors};
 use crate::named::BackendReference as _;
 use crate::rules::{RuleNode, Translated, check_regex, finish, header_matches};
 
@@ -40,14 +40,16 @@ pub(crate) fn grpc_rule<'o>(
             }
         }
     }
-    let filters = filters(&rule.filters).unwrap_or_else(|message| {
+    let mut bad_references = Vec::new();
+    let found = filters(&rule.filters, mirrors(route, backends, &mut bad_references));
+    let filters = found.unwrap_or_else(|message| {
         unserved = Some(message);
         Vec::new()
     });
-    let mut bad_references = Vec::new();
     let mut candidates = Vec::new();
     for reference in &rule.backend_refs {
-        let filters = self::filters(&reference.filters).unwrap_or_else(|message| {
+        let found = self::filters(&reference.filters, mirrors(route, backends, &mut bad_references));
+        let filters = found.unwrap_or_else(|message| {
             unserved = Some(message);
             Vec::new()
         });
@@ -91,16 +93,19 @@ fn path(method: Option<&GrpcMethodMatch>) -> Result<PathMatch, String> {
 }
 
 /// Filters in order, or the one that is not served.
-fn filters(filters: &[GrpcRouteFilter]) -> Result<Vec<Filter>, String> {
+fn filters<'o>(
+    filters: &'o [GrpcRouteFilter],
+    mut mirror: impl FnMut(&'o RequestMirror) -> Option<Filter>,
+) -> Result<Vec<Filter>, String> {
     let unserved = |name: &str| Err(format!("filter {name} is not served by this version"));
-    let one = |filter: &GrpcRouteFilter| match filter.r#type {
+    let mut one = |filter: &'o GrpcRouteFilter| match filter.r#type {
         GrpcFilterType::RequestHeaderModifier => {
             Ok(filter.request_header_modifier.as_ref().map(edit).map(Filter::RequestHeaders))
         }
         GrpcFilterType::ResponseHeaderModifier => {
             Ok(filter.response_header_modifier.as_ref().map(edit).map(Filter::ResponseHeaders))
         }
-        GrpcFilterType::RequestMirror => unserved("RequestMirror"),
+        GrpcFilterType::RequestMirror => Ok(filter.request_mirror.as_ref().and_then(&mut mirror)),
         GrpcFilterType::ExtensionRef => unserved("ExtensionRef"),
     };
     filters.iter().filter_map(|filter| one(filter).transpose()).collect()

@@ -4,6 +4,7 @@ use igw_crds::objects::ObjectKey;
 use igw_crds::objects::grpc_route::GrpcBackendRef;
 use igw_crds::objects::http_route::HttpBackendRef;
 use igw_crds::objects::l4_route::L4BackendRef;
+use igw_crds::objects::meta::BackendObjectReference;
 
 /// What a backendRef names, with defaults.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,4 +39,4 @@ macro_rules! backend_reference {
     )*};
 }
 
-backend_reference!(HttpBackendRef GrpcBackendRef L4BackendRef);
+backend_reference!(HttpBackendRef GrpcBackendRef L4BackendRef BackendObjectReference);

@@ -15,7 +15,7 @@ use igw_crds::snapshot::{
 use regex_automata::meta::Regex;
 
 use crate::backends::{Backends, BadReference};
-use crate::filters::filters;
+use crate::filters::{filters, mirrors};
 use crate::named::BackendReference as _;
 
 /// A rule, and what is wrong with it.
@@ -49,13 +49,15 @@ pub(crate) fn rule<'o>(
             }
         }
     }
-    let rule_filters = filters(&rule.filters).unwrap_or_else(|message| {
+    let found = filters(&rule.filters, mirrors(route, backends, &mut bad_references));
+    let rule_filters = found.unwrap_or_else(|message| {
         unserved = Some(message);
         Vec::new()
     });
     let mut candidates = Vec::with_capacity(rule.backend_refs.len());
     for reference in &rule.backend_refs {
-        let filters = filters(&reference.filters).unwrap_or_else(|message| {
+        let found = filters(&reference.filters, mirrors(route, backends, &mut bad_references));
+        let filters = found.unwrap_or_else(|message| {
             unserved = Some(message);
             Vec::new()
         });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use igw_crds::snapshot::{
-    Action, Backend, BackendId, EndpointSource, Filter, Resolver, ResolverId, Route, RouteId, Snapshot,
+    Backend, BackendId, EndpointSource, Resolver, ResolverId, Route, RouteId, Rule, Snapshot,
 };
 
 /// The snapshot of one gateway, by its place in the whole one. Indices are new, order and precedence the same.
@@ -29,7 +29,7 @@ pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
     }
     made.gateways.push(gateway);
     let routes: Vec<&Route> = part.routes.keys().filter_map(|id| whole.routes.get(index(id.0))).collect();
-    for id in routes.iter().flat_map(|route| backends_of(route)) {
+    for id in routes.iter().flat_map(|route| &route.rules).flat_map(Rule::backends) {
         part.backends.insert(id, BackendId(0));
     }
     number(part.backends.values_mut(), BackendId);
@@ -66,12 +66,9 @@ impl<'s> Part<'s> {
 
     fn route(&self, route: &Route) -> Route {
         let mut route = route.clone();
-        for rule in &mut route.rules {
-            if let Action::Forward { backends } = &mut rule.action {
-                for backend in backends {
-                    backend.backend = backend.backend.and_then(|id| self.backends.get(&id)).copied();
-                }
-            }
+        for id in route.rules.iter_mut().flat_map(Rule::backends_mut) {
+            // Every one of them is there: they were collected from the same rules.
+            *id = self.backends.get(id).copied().unwrap_or(*id);
         }
         route
     }
@@ -86,30 +83,6 @@ impl<'s> Part<'s> {
         }
         backend
     }
-}
-
-fn backends_of(route: &Route) -> impl Iterator<Item = BackendId> {
-    route.rules.iter().flat_map(|rule| {
-        debug_assert!(rule.filters.iter().all(names_no_backend));
-        match &rule.action {
-            Action::Forward { backends } => backends.as_slice(),
-            Action::Respond { .. } => &[],
-        }
-        .iter()
-        .filter_map(|backend| backend.backend)
-    })
-}
-
-/// A filter that named one would have to be numbered anew too.
-fn names_no_backend(filter: &Filter) -> bool {
-    matches!(
-        filter,
-        Filter::RequestHeaders(_)
-            | Filter::ResponseHeaders(_)
-            | Filter::Redirect(_)
-            | Filter::Rewrite(_)
-            | Filter::Fail { .. }
-    )
 }
 
 fn number<'i, I: 'i>(ids: impl Iterator<Item = &'i mut I>, make: impl Fn(u32) -> I) {

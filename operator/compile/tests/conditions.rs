@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use igw_compile::{Compiled, Facts, ObjectSet, Proxies, Status, Stored, compile, program};
-use igw_crds::snapshot::Action;
+use igw_crds::snapshot::{Action, Filter};
 use igw_crds::sync::{BindFailure, BindFailureKind, ListenerReport, Report};
 use igw_crds::yaml::read;
 use jiff::Timestamp;
@@ -207,12 +207,12 @@ fn references() {
 
 #[test]
 fn what_is_not_served_is_told_and_answers_500() {
-    let mirror = "{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: m, port: 1}}}], backendRefs: [{name: s, port: 80}]}";
+    let sticky = "{sessionPersistence: {}, backendRefs: [{name: s, port: 80}]}";
     let good = "{matches: [{path: {value: /good}}], backendRefs: [{name: s, port: 80}]}";
-    let all = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{mirror}]"));
+    let all = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{sticky}]"));
     check(&all, &["HTTPRoute r g Accepted=False/UnsupportedValue"]);
     let some =
-        gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{mirror}, {good}]"));
+        gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{sticky}, {good}]"));
     check(
         &some,
         &["HTTPRoute r g Accepted=True/Accepted", "HTTPRoute r g PartiallyInvalid=True/UnsupportedValue"],
@@ -226,6 +226,28 @@ fn what_is_not_served_is_told_and_answers_500() {
             "parentRefs: [{name: g}], rules: [{matches: [{path: {type: RegularExpression, value: \"(\"}}]}]",
         );
     check(&regex, &["HTTPRoute r g Accepted=False/UnsupportedValue"]);
+}
+
+#[test]
+fn a_mirror_that_leads_nowhere_is_left_out_and_told() {
+    let mirrors = "[{type: RequestMirror, requestMirror: {backendRef: {group: igw.opensvc.com, kind: Backend, name: none}}}, {type: RequestMirror, requestMirror: {backendRef: {name: m, port: 1}, percent: 5}}]";
+    let all = gateway("g", WEB)
+        + &route(
+            "r",
+            &format!(
+                "parentRefs: [{{name: g}}], rules: [{{filters: {mirrors}, backendRefs: [{{name: s, port: 80}}]}}]"
+            ),
+        );
+    check(
+        &all,
+        &["HTTPRoute r g Accepted=True/Accepted", "HTTPRoute r g ResolvedRefs=False/BackendNotFound"],
+    );
+    let snapshot = compiled(&all).snapshot;
+    let rule = &snapshot.routes[0].rules[0];
+    assert!(matches!(rule.action, Action::Forward { .. }));
+    let [Filter::Mirror(mirror)] = rule.filters.as_slice() else { panic!("{:?}", rule.filters) };
+    assert_eq!((mirror.numerator, mirror.denominator), (5, 100));
+    assert_eq!(snapshot.backends[mirror.backend.0 as usize].key, "Service/default/m:1");
 }
 
 #[test]

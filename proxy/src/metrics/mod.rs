@@ -4,6 +4,7 @@ pub(crate) mod abuse;
 pub(crate) mod checks;
 pub(crate) mod greetings;
 pub(crate) mod handshakes;
+pub(crate) mod mirrors;
 pub(crate) mod series;
 pub(crate) mod streams;
 pub(crate) mod upgrades;
@@ -168,6 +169,12 @@ impl Collector for Readings {
             "igw_http2_abuse_total",
             "HTTP/2 connections ended because a client asked too much.",
             abuse.map(|(kind, count)| (vec![("kind", kind.to_owned())], count)).collect(),
+        ));
+        let mirrors = self.shared.mirrors.all();
+        families.push(counter(
+            "igw_mirrored_requests_total",
+            "Copies of requests for the filter RequestMirror by result.",
+            mirrors.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
         ));
         let expiries = tables.certificates.iter().map(|certificate| {
             let label = |name, value: &str| (name, value.to_owned());

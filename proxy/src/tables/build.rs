@@ -337,7 +337,7 @@ fn rule_tables(
                     WeightedTables {
                         upto,
                         backend: candidate.backend.and_then(find),
-                        filters: Filters::new(&candidate.filters),
+                        filters: Filters::new(&candidate.filters, backends),
                     }
                 })
                 .collect();
@@ -355,7 +355,7 @@ fn rule_tables(
                 PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Method(_) => None,
             })
             .collect(),
-        filters: Filters::new(&rule.filters),
+        filters: Filters::new(&rule.filters, backends),
         action,
         speaks_http2,
         request_timeout_ms: rule.request_timeout_ms,

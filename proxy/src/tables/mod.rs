@@ -139,8 +139,16 @@ pub(crate) struct Filters {
     pub(crate) response: Vec<HeaderEdit>,
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) cors: Option<cors::Rules>,
+    pub(crate) mirrors: Vec<MirrorTables>,
     /// Ends processing.
     pub(crate) end: Option<FilterEnd>,
+}
+
+/// Where copies go, and of how many requests: of `numerator` in `denominator`.
+pub(crate) struct MirrorTables {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) numerator: u64,
+    pub(crate) denominator: u64,
 }
 
 /// A filter that answers.
@@ -174,7 +182,7 @@ impl Tables {
 // === impl Filters ===
 
 impl Filters {
-    fn new(filters: &[Filter]) -> Self {
+    fn new(filters: &[Filter], backends: &[Arc<Backend>]) -> Self {
         let mut sorted = Self::default();
         for filter in filters {
             match filter {
@@ -182,6 +190,14 @@ impl Filters {
                 Filter::ResponseHeaders(edit) => sorted.response.push(edit.clone()),
                 Filter::Cors(cors) => sorted.cors = Some(cors::Rules::new(cors)),
                 Filter::Rewrite(rewrite) => sorted.rewrite = Some(rewrite.clone()),
+                Filter::Mirror(mirror) => {
+                    let backend = backends.get(mirror.backend.0 as usize);
+                    sorted.mirrors.extend(backend.map(|backend| MirrorTables {
+                        backend: Arc::clone(backend),
+                        numerator: mirror.numerator.into(),
+                        denominator: mirror.denominator.max(1).into(),
+                    }));
+                }
                 Filter::Redirect(redirect) if sorted.end.is_none() => {
                     sorted.end = Some(FilterEnd::Redirect(redirect.clone()));
                 }

@@ -16,7 +16,7 @@ use super::Worker;
 use super::client::{Client, Peer};
 use super::decide::{decide, refuse};
 use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
-use super::forward::{Downstream, End, Forwarded, forward};
+use super::forward::{Downstream, End, Forwarded, forward, head_limits};
 use super::greeting::greet;
 use super::h2::{PREFACE, serve_http2};
 use super::message::http1_client::Http1Client;
@@ -190,12 +190,7 @@ impl Policy {
             .get(port)
             .and_then(Option::as_ref)
             .map_or_else(|| worker.default_settings(), |tables| std::sync::Arc::clone(&tables.settings));
-        let head = Limits {
-            head_bytes: settings.head_bytes as usize,
-            head_fields: settings.head_fields as usize,
-            line_bytes: Limits::default().line_bytes,
-        };
-        Self { generation: worker.generation(), settings, head }
+        Self { generation: worker.generation(), head: head_limits(&settings), settings }
     }
 
     /// How long the connection may wait for its next head to begin.

@@ -11,6 +11,7 @@ use igw_route::{RequestView, Selection, edit, normalize};
 
 use super::client::Peer;
 use super::cors;
+use super::mirror::mirror;
 use super::request::{Answer, Cause, Method, Outcome, Request};
 use super::request_head::{Forwarded, write_request};
 use super::{LocalTables, Worker};
@@ -231,6 +232,10 @@ fn apply_rule(
     }
     worker.scratch.give(edited);
     request.head = out;
+    let mirrors = [&rule.filters.mirrors, &candidate.filters.mirrors];
+    if mirrors.iter().any(|mirrors| !mirrors.is_empty()) {
+        mirror(worker, client, request, mirrors.into_iter().flatten());
+    }
     n_taken
 }
 
@@ -305,6 +310,8 @@ fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
         deadline: None,
         log: None,
         cors: None,
+        mirrors: None,
+        is_copy: false,
     }
 }
 

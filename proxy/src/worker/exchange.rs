@@ -292,13 +292,21 @@ impl<'a> Exchange<'a> {
                     self.upload = Upload::Done;
                 }
                 self.progress.bytes_in += n_body as u64;
+                if let Some(mirrors) = &self.request.mirrors {
+                    mirrors.data(&bytes[..n_body]);
+                }
                 self.send_upstream(cx, &bytes[..n_body]);
                 n_body
             }
             Upload::Chunked(decoder) => {
                 let mut out = worker.scratch.output();
+                let tell = |data: &[u8]| {
+                    if let Some(mirrors) = &self.request.mirrors {
+                        mirrors.data(data);
+                    }
+                };
                 let (n_taken, n_body, is_done) =
-                    recode(worker, decoder, bytes, &mut out, Framing::Chunked, self.head_limits)
+                    recode(worker, decoder, bytes, &mut out, Framing::Chunked, self.head_limits, tell)
                         .map_err(|()| Failure::BadBody)?;
                 self.progress.bytes_in += n_body;
                 self.upload_is_starved = !is_done;
@@ -310,6 +318,9 @@ impl<'a> Exchange<'a> {
             }
             Upload::Done | Upload::Refused => 0,
         };
+        if let Some(mirrors) = self.request.mirrors.as_ref().filter(|_| matches!(self.upload, Upload::Done)) {
+            mirrors.finish();
+        }
         self.client.unread.set(&worker.scratch, &bytes[n_taken..]);
         Ok(Step::Moved)
     }
@@ -508,7 +519,7 @@ impl<'a> Exchange<'a> {
             }
             Download::Chunked(decoder) => {
                 let (n_taken, _, is_done) =
-                    recode(self.worker, decoder, bytes, out, self.framing, self.head_limits)
+                    recode(self.worker, decoder, bytes, out, self.framing, self.head_limits, |_| {})
                         .map_err(|()| Failure::Protocol)?;
                 if is_done {
                     self.download = Download::Done;
@@ -601,7 +612,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Decodes chunks and writes them in the framing wanted. Returns bytes taken, body bytes among them, and
+/// Decodes chunks and writes them in the framing wanted; tells what was in them. Returns bytes taken, body bytes among them, and
 /// whether the body is complete.
 fn recode(
     worker: &Worker,
@@ -610,6 +621,7 @@ fn recode(
     out: &mut Vec<u8>,
     framing: Framing,
     limits: &Limits,
+    mut tell: impl FnMut(&[u8]),
 ) -> Result<(usize, u64, bool), ()> {
     let mut n_taken = 0;
     let mut n_body = 0;
@@ -622,6 +634,7 @@ fn recode(
             ChunkEvent::Data { start, end } => {
                 let data = rest.get(start..end).unwrap_or_default();
                 n_body += data.len() as u64;
+                tell(data);
                 push_chunk(out, data, framing);
             }
             ChunkEvent::Trailers { start, end } => {

@@ -169,6 +169,15 @@ async fn pause(worker: &Worker, request: &Request, tries: &Tries<'_>) -> bool {
     request.deadline.is_none_or(|deadline| worker.wheel.now() < deadline)
 }
 
+/// Bounds of heads on a port, of requests and answers.
+pub(crate) fn head_limits(settings: &Settings) -> Limits {
+    Limits {
+        head_bytes: settings.head_bytes as usize,
+        head_fields: settings.head_fields as usize,
+        line_bytes: Limits::default().line_bytes,
+    }
+}
+
 fn attempt_limits<'l>(request: &Request, settings: &Settings, unwanted: &'l [u16]) -> AttemptLimits<'l> {
     let limit = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
     let of_rule = request.target_tables().and_then(|target| target.rule.backend_timeout_ms);

@@ -11,6 +11,7 @@ pub(crate) mod h2;
 mod header_list;
 mod lane;
 mod message;
+mod mirror;
 mod open;
 mod parking;
 pub(crate) mod random;
@@ -42,6 +43,7 @@ use crate::log::{LogDraft, LogLine, LogSink};
 use crate::metrics::abuse::Abuse;
 use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
+use crate::metrics::mirrors::Mirrored;
 use crate::shared::{Phase, Shared};
 use crate::tables::Tables;
 use crate::tls::stream::TlsBuffers;
@@ -49,6 +51,7 @@ use crate::upstream::backend::Backend;
 use crate::upstream::local::LocalBackend;
 use h2::servers::StreamServers;
 use lane::Lane;
+use mirror::Copies;
 use random::Random;
 use request::{Request, RequestEnd};
 use scratch::Scratch;
@@ -60,6 +63,7 @@ pub(crate) struct Worker {
     pub(crate) scratch: Scratch,
     pub(crate) wheel: Wheel,
     pub(crate) lane: Lane,
+    pub(crate) copies: Copies,
     pub(crate) random: Random,
     shared: Arc<Shared>,
     tables: RefCell<Rc<LocalTables>>,
@@ -96,6 +100,7 @@ impl Worker {
             scratch: Scratch::new(),
             wheel: Wheel::new(crate::clock::now()),
             lane: Lane::default(),
+            copies: Copies::default(),
             random: Random::new(seed),
             shared,
             tables: RefCell::new(tables),
@@ -166,6 +171,10 @@ impl Worker {
 
     pub(crate) fn count_greeting(&self, greeting: Greeting) {
         self.shared.greetings.count(greeting);
+    }
+
+    pub(crate) fn count_mirrored(&self, mirrored: Mirrored) {
+        self.shared.mirrors.count(mirrored);
     }
 
     pub(crate) fn count_abuse(&self, abuse: Abuse) {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use igw_crds::snapshot::Retry;
 use igw_h1::{Body, Version};
 
+use super::mirror::Mirrors;
 use super::timer::Tick;
 use super::{LocalTables, Worker};
 use crate::log::LogDraft;
@@ -44,6 +45,10 @@ pub(crate) struct Request {
     pub(crate) log: Option<Box<LogDraft>>,
     /// Fields of the answer that tell of other origins, where a filter is configured.
     pub(crate) cors: Option<Vec<u8>>,
+    /// Copies for other back ends.
+    pub(crate) mirrors: Option<Box<Mirrors>>,
+    /// It is such a copy: no more than one endpoint gets it.
+    pub(crate) is_copy: bool,
 }
 
 /// What the engine must know of a method.
@@ -123,12 +128,32 @@ impl Request {
 
     /// What the rule says of tries.
     pub(crate) fn retry(&self) -> Option<&Retry> {
-        self.target_tables()?.rule.retry.as_ref()
+        self.target_tables()?.rule.retry.as_ref().filter(|_| !self.is_copy)
+    }
+
+    /// No more of its body is to come.
+    pub(crate) fn has_whole_body(&self) -> bool {
+        self.is_complete || !matches!(self.body, Body::Length(_) | Body::Chunked)
+    }
+
+    /// The same request for another back end. Its body comes another way.
+    pub(crate) fn copied(&self, local: Rc<LocalBackend>) -> Self {
+        Self {
+            tables: Rc::clone(&self.tables),
+            candidate: None,
+            outcome: Outcome::Forward(local),
+            head: self.head.clone(),
+            log: None,
+            cors: None,
+            mirrors: None,
+            is_copy: true,
+            ..*self
+        }
     }
 
     /// A request without a byte of answer may be sent again.
     pub(crate) fn is_repeatable(&self) -> bool {
-        self.method != Method::Other && (self.body == Body::None || self.is_complete)
+        self.method != Method::Other && !self.is_copy && (self.body == Body::None || self.is_complete)
     }
 
     /// Counts and logs the request; `status` 0 stands for no answer.

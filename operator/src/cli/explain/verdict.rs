@@ -275,7 +275,7 @@ impl Verdict {
             _ => None,
         });
         for filter in &rule.filters {
-            filter_in_words(filter, &mut self.filters);
+            filter_in_words(filter, snapshot, &mut self.filters);
             match filter {
                 Filter::Redirect(redirect) => {
                     let location = location(redirect, port, prefix, request);
@@ -338,7 +338,7 @@ fn shown_backend(
     let backend = weighted.backend.and_then(|id| snapshot.backends.get(index(id.0)));
     let (mut path, mut host) = (request.path.clone(), request.written_host.clone());
     let mut filters = Vec::new();
-    weighted.filters.iter().for_each(|filter| filter_in_words(filter, &mut filters));
+    weighted.filters.iter().for_each(|filter| filter_in_words(filter, snapshot, &mut filters));
     for filter in rule.filters.iter().chain(&weighted.filters) {
         if let Filter::Rewrite(Rewrite { hostname, path: path_edit }) = filter {
             if let Some(hostname) = hostname {
@@ -397,7 +397,7 @@ fn match_in_words(matched: &Match) -> String {
     words.join(", ")
 }
 
-fn filter_in_words(filter: &Filter, lines: &mut Vec<String>) {
+fn filter_in_words(filter: &Filter, snapshot: &Snapshot, lines: &mut Vec<String>) {
     match filter {
         Filter::RequestHeaders(edits) | Filter::ResponseHeaders(edits) => {
             let side = if matches!(filter, Filter::RequestHeaders(_)) { "request" } else { "response" };
@@ -412,6 +412,18 @@ fn filter_in_words(filter: &Filter, lines: &mut Vec<String>) {
                 PathEdit::Full(path) => format!("rewrite path to {path}"),
                 PathEdit::Prefix(prefix) => format!("rewrite the matched prefix to {prefix}"),
             }));
+        }
+        Filter::Cors(cors) => {
+            let origins = if cors.origins.is_empty() { "none".into() } else { cors.origins.join(", ") };
+            lines.push(format!("tell browsers which other origins may: {origins}"));
+        }
+        Filter::Mirror(mirror) => {
+            let backend = snapshot.backends.get(index(mirror.backend.0)).map_or("", |backend| &backend.key);
+            let share = match mirror.numerator >= mirror.denominator {
+                true => "every request".to_owned(),
+                false => format!("{} of {} requests", mirror.numerator, mirror.denominator),
+            };
+            lines.push(format!("copy {share} to {backend}"));
         }
         Filter::Fail { status, cause } => lines.push(format!("answer {status} ({cause})")),
         _ => lines.push("a filter that this igw does not know".into()),

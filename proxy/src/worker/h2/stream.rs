@@ -1,6 +1,5 @@
 //! One request of an HTTP/2 connection from its head to its end.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,12 +18,9 @@ use crate::worker::Worker;
 use crate::worker::client::Peer;
 use crate::worker::decide::{decide, refuse};
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
-use crate::worker::forward::{Downstream, End, Forwarded, forward};
-use crate::worker::message::http1_server::Http1Server;
+use crate::worker::forward::{Downstream, End, Forwarded, forward, head_limits};
 use crate::worker::message::http2_client::Http2Client;
-use crate::worker::message::http2_server::Http2Server;
-use crate::worker::message::pump::Pump;
-use crate::worker::message::{ClientSide as _, Piece, ServerSide as _, fields};
+use crate::worker::message::{ClientSide as _, Piece, attempt, fields};
 use crate::worker::request::{Answer, Method, Outcome, Request};
 use crate::worker::response_head::{HSTS, answer_body, answer_fields, grpc_fields};
 use crate::worker::timer::Timer;
@@ -63,11 +59,7 @@ fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>
     };
     let rest = if request.body().is_end_stream() { Rest::Ended } else { Rest::Open };
     let written = head::write(&mut text, request, rest, key);
-    let limits = Limits {
-        head_bytes: settings.head_bytes as usize,
-        head_fields: settings.head_fields as usize,
-        line_bytes: Limits::default().line_bytes,
-    };
+    let limits = head_limits(&settings);
     let decided = match written {
         Err(Refusal::Malformed) => refuse(worker, &connection.peer, port, 400),
         Err(Refusal::Connect) => refuse(worker, &connection.peer, port, 501),
@@ -95,11 +87,7 @@ async fn handle(connection: &Http2Connection, stream: &mut Stream, request: Requ
         }
         Outcome::Forward(local) => Rc::clone(local),
     };
-    let limits = Limits {
-        head_bytes: settings.head_bytes as usize,
-        head_fields: settings.head_fields as usize,
-        line_bytes: Limits::default().line_bytes,
-    };
+    let limits = head_limits(&settings);
     match forward(worker, stream, &request, &local, &settings, &limits).await {
         Forwarded::Answered(end) => {
             request.finish(worker, end.facts(end.progress.status, None));
@@ -180,23 +168,9 @@ impl Downstream for Stream {
         limits: AttemptLimits<'_>,
         head_limits: &Limits,
     ) -> (Result<(), Failure>, Progress) {
-        let lease = match leased {
-            Leased::Own(lease) => lease,
-            Leased::Shared(lease) => {
-                let server = Http2Server::new(worker, lease, request);
-                let mut pump = Pump::new(worker, &mut self.client, server, request, &self.timer, limits);
-                let outcome = poll_fn(|cx| pump.poll(cx)).await;
-                return (outcome, pump.close().0);
-            }
-        };
-        let server = Http1Server::new(worker, &mut lease.stream, request, head_limits);
-        let mut pump = Pump::new(worker, &mut self.client, server, request, &self.timer, limits);
-        let outcome = poll_fn(|cx| pump.poll(cx)).await;
-        let (mut progress, mut server) = pump.close();
-        if progress.is_tunnel {
-            self.behind = server.take_rest();
-        }
-        progress.upstream_reusable &= server.close() && !progress.is_tunnel;
-        (outcome, progress)
+        let Self { client, timer, behind, .. } = self;
+        let ended = attempt::run(worker, client, request, timer, leased, limits, head_limits).await;
+        *behind = ended.behind;
+        (ended.outcome, ended.progress)
     }
 }

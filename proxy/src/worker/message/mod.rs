@@ -1,6 +1,7 @@
 //! Exchanges of messages whose two sides do not speak the same protocol, or share a connection with others: heads,
 //! pieces of bodies and trailers, in memory of their own. Where both sides speak HTTP/1, [`super::exchange`] moves bytes.
 
+pub(crate) mod attempt;
 mod chunks;
 pub(crate) mod fields;
 pub(crate) mod http1_client;

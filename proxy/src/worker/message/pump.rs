@@ -151,17 +151,24 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
             Poll::Ready(Some(Ok(piece))) => {
                 self.progress.is_consumed = true;
                 self.client_moved = self.worker.wheel.now();
-                if let BodyPiece::Data(bytes) = &piece {
-                    self.progress.bytes_in += bytes.len() as u64;
-                    self.unreleased = bytes.len();
-                } else {
-                    self.upload = Upload::Done;
+                let mirrors = self.request.mirrors.as_deref();
+                match &piece {
+                    BodyPiece::Data(bytes) => {
+                        self.progress.bytes_in += bytes.len() as u64;
+                        self.unreleased = bytes.len();
+                        mirrors.inspect(|mirrors| mirrors.shared_data(bytes));
+                    }
+                    BodyPiece::Trailers(trailers) => {
+                        self.upload = Upload::Done;
+                        mirrors.inspect(|mirrors| mirrors.trailers(trailers));
+                    }
                 }
                 self.server.give(cx, piece)
             }
             Poll::Ready(Some(Err(failure))) => return Err(failure),
             Poll::Ready(None) => {
                 self.upload = Upload::Done;
+                self.request.mirrors.as_ref().inspect(|mirrors| mirrors.finish());
                 self.server.finish(cx)
             }
         };
