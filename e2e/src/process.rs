@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::client::eventually;
+use crate::client::{eventually, get};
 
 /// A running `igw up` with its folders.
 pub struct Up {
@@ -156,6 +156,17 @@ impl Up {
     /// Fails if it is not found.
     pub fn server_pid(&self) -> anyhow::Result<u32> {
         self.pids("--server")?.into_iter().next().context("no serving process")
+    }
+
+    /// Value of the proxy's first metric whose line has all of these words; 0 if there is none.
+    ///
+    /// # Errors
+    /// Fails if the proxy does not tell.
+    pub fn metric(&self, words: &[&str]) -> anyhow::Result<f64> {
+        let text = String::from_utf8(get(self.proxy_admin, "admin", "/metrics")?.body)?;
+        let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+        let line = lines.find(|line| words.iter().all(|word| line.contains(word)));
+        Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0))
     }
 
     /// Runs copies of the binaries, so that they can be replaced.

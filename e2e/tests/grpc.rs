@@ -88,6 +88,30 @@ fn calls_of_every_shape_pass() -> anyhow::Result<()> {
 }
 
 #[test]
+fn copies_of_calls_reach_another_server() -> anyhow::Result<()> {
+    let mut up = Up::prepare()?;
+    let (plain, secure) = (free(up.ip)?, free(up.ip)?);
+    let places = [beside(up.ip, 250), beside(up.ip, 252)];
+    let server = Server::start("grpc_server.py", places[0], &[&format!("{}:0", places[0])])?;
+    let other = Server::start("grpc_server.py", places[1], &[&format!("{}:0", places[1])])?;
+    let pair = Authority::new("tests")?.issue(Use::Server, &["grpc.test"])?;
+    let filters = "      filters:\n";
+    let mirror = format!(
+        "{filters}        - {{type: RequestMirror, requestMirror: {{backendRef: {{{}}}}}}}\n",
+        to_backend("other")
+    );
+    let objects = objects(plain, secure, server.address, &pair).replacen(filters, &mirror, 1);
+    up.write("all.yaml", &(objects + &backend("other", &[other.address])))?;
+    up.start(&[])?;
+    let folder = tempfile::tempdir()?;
+    calls(plain, None, folder.path())?;
+    // Calls that their client ends, or whose time is over, end for the copy too.
+    let answered = || up.metric(&["igw_mirrored_requests_total", "\"answered\""]);
+    eventually("copies are answered", Duration::from_secs(10), || answered().is_ok_and(|n| n >= 4.0))?;
+    Ok(())
+}
+
+#[test]
 fn back_ends_prove_who_they_are() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
     let (plain, secure) = (free(up.ip)?, free(up.ip)?);

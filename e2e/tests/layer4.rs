@@ -16,14 +16,6 @@ use igw_e2e::process::{Up, binary, free};
 use igw_e2e::raw::{echo, said, server};
 use igw_e2e::tls::{Authority, Client, Use};
 
-/// The value of a metric whose line has all of these parts.
-fn metric(up: &Up, parts: &[&str]) -> anyhow::Result<f64> {
-    let text = String::from_utf8(get(up.proxy_admin, "m", "/metrics")?.body)?;
-    let line =
-        text.lines().find(|line| !line.starts_with('#') && parts.iter().all(|part| line.contains(part)));
-    Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0))
-}
-
 #[test]
 fn connections_go_to_back_ends_by_weight() -> anyhow::Result<()> {
     let mut up = Up::prepare()?;
@@ -83,7 +75,7 @@ fn connections_go_to_back_ends_by_weight() -> anyhow::Result<()> {
 
     let counted = |route: &str, parts: &[&str]| {
         let route = format!("route=\"default/{route}\"");
-        metric(&up, &[parts, &[&route]].concat())
+        up.metric(&[parts, &[&route]].concat())
     };
     eventually("all is counted", Duration::from_secs(5), || {
         counted("unix", &["igw_l4_connections_total", "result=\"done\""]).is_ok_and(|count| count == 1.0)
@@ -174,7 +166,7 @@ fn nobody_there_is_a_closed_connection() -> anyhow::Result<()> {
     {
         let parts =
             ["igw_l4_connections_total", &format!("listener=\"{listener}\""), &format!("\"{result}\"")];
-        assert_eq!(metric(&up, &parts)?, 1.0, "{listener}");
+        assert_eq!(up.metric(&parts)?, 1.0, "{listener}");
     }
     Ok(())
 }
@@ -222,8 +214,8 @@ fn each_side_ends_for_itself() -> anyhow::Result<()> {
         idle.is_err() && waited > Duration::from_millis(900) && waited < Duration::from_secs(3),
         "{waited:?}"
     );
-    assert_eq!(metric(&up, &["igw_l4_connections_total", "\"idle\""])?, 1.0);
-    assert_eq!(metric(&up, &["igw_l4_connections_total", "\"broken\""])?, 1.0);
+    assert_eq!(up.metric(&["igw_l4_connections_total", "\"idle\""])?, 1.0);
+    assert_eq!(up.metric(&["igw_l4_connections_total", "\"broken\""])?, 1.0);
     Ok(())
 }
 
@@ -395,7 +387,7 @@ fn names_choose_who_ends_tls() -> anyhow::Result<()> {
         assert!(!seen.output.contains("olleh"), "{name:?}");
         assert!(seen.complaints.contains("unrecognized name"), "{name:?}: {}", seen.complaints);
     }
-    assert!(metric(&up, &["igw_l4_bytes_total", "\"out\"", "default/wide"])? > 0.0);
+    assert!(up.metric(&["igw_l4_bytes_total", "\"out\"", "default/wide"])? > 0.0);
     // A ClientHello that does not come whole.
     let started = Instant::now();
     let mut slow = dial(address)?;
@@ -487,8 +479,7 @@ fn tls_to_back_ends_is_verified_and_explained() -> anyhow::Result<()> {
     up.write("all.yaml", &objects(&ours.certificate))?;
     eventually("the endpoint is not believed", Duration::from_secs(5), || through().is_err())?;
     eventually("and that is counted", Duration::from_secs(5), || {
-        metric(&up, &["igw_l4_connections_total", "default/end", "\"failed\""])
-            .is_ok_and(|count| count >= 1.0)
+        up.metric(&["igw_l4_connections_total", "default/end", "\"failed\""]).is_ok_and(|count| count >= 1.0)
     })?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use igw_e2e::client::{Answer, Connection, eventually, get};
+use igw_e2e::client::{Answer, Connection, eventually};
 use igw_e2e::objects::{backend, backend_policy, beside, gateway, to_backend};
 use igw_e2e::origin::{Origin, pattern};
 use igw_e2e::process::{Up, free};
@@ -108,11 +108,8 @@ fn next(copies: &Receiver<Copied>) -> anyhow::Result<Copied> {
 }
 
 /// Copies that ended so.
-fn counted(up: &Up, result: &str) -> anyhow::Result<u64> {
-    let metrics = String::from_utf8(get(up.proxy_admin, "admin", "/metrics")?.body)?;
-    let start = format!("igw_mirrored_requests_total{{result=\"{result}\"}} ");
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).context("the counter")?;
-    Ok(line.parse::<f64>()? as u64)
+fn counted(up: &Up, result: &str) -> anyhow::Result<f64> {
+    up.metric(&["igw_mirrored_requests_total", &format!("\"{result}\"")])
 }
 
 #[test]
@@ -175,7 +172,7 @@ fn copies_are_what_the_back_end_gets() -> anyhow::Result<()> {
     }
     ensure!(ask(address, "GET", "/none", b"")?.status == 200);
     eventually("all copies are counted", Duration::from_secs(5), || {
-        counted(&up, "answered").is_ok_and(|n_answered| n_answered == 10)
+        counted(&up, "answered").is_ok_and(|n_answered| n_answered == 10.0)
     })?;
     ensure!(of_one.try_recv().is_err(), "a copy that nobody asked for");
     Ok(())
@@ -213,7 +210,7 @@ fn a_share_of_the_requests_is_copied() -> anyhow::Result<()> {
         // Every copy that was sent is answered and counted.
         eventually("the copies have come", Duration::from_secs(5), || {
             n_copies += copies.try_iter().count() as u64;
-            counted(&up, "answered").is_ok_and(|n_answered| n_answered - before == n_copies)
+            counted(&up, "answered").is_ok_and(|n_answered| n_answered - before == n_copies as f64)
                 && n_wanted.contains(&n_copies)
         })?;
     }
@@ -254,7 +251,7 @@ fn no_mirror_delays_a_request() -> anyhow::Result<()> {
     // Those that nobody takes fail; the upload lags at once, the others take longer than they may.
     eventually("the copies are given up", Duration::from_secs(20), || {
         let count = |result| counted(&up, result).unwrap_or_default();
-        count("failed") == 50 && count("dropped") == 51 && count("answered") == 0
+        count("failed") == 50.0 && count("dropped") == 51.0 && count("answered") == 0.0
     })?;
     Ok(())
 }

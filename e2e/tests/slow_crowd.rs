@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use igw_e2e::client::{Connection, eventually, get};
+use igw_e2e::client::{Connection, eventually};
 use igw_e2e::objects::{backend, beside, gateway_with, http_listener, https_listener, route, to_backend};
 use igw_e2e::pace::{Pace, percentile};
 use igw_e2e::process::{Up, free};
@@ -88,7 +88,7 @@ fn slow_crowds_cost_others_nothing() -> anyhow::Result<()> {
     while attackers.iter().any(|attacker| attacker.lived.is_none()) {
         round += 1;
         if round % ROUNDS_PER_DRIP == 0 {
-            n_most = n_most.max(active(scene.up.proxy_admin)?);
+            n_most = n_most.max(scene.active()?);
         }
         peak = peak.max(server.resident_kib()?);
         let longest = scene.limits.idle + Duration::from_secs(10);
@@ -126,7 +126,7 @@ fn slow_crowds_cost_others_nothing() -> anyhow::Result<()> {
     ensure!(per_attacker <= 16.0, "{per_attacker:.1} KiB for each attacker");
     // Nothing of them is left.
     eventually("their connections are gone", Duration::from_secs(3), || {
-        active(scene.up.proxy_admin).is_ok_and(|n_active| n_active <= 1)
+        scene.active().is_ok_and(|n_active| n_active <= 1)
     })?;
     Ok(())
 }
@@ -163,6 +163,11 @@ impl Scene {
         let mut client = Client::trusting(&[&authority.certificate])?;
         client.keep_sessions()?;
         Ok(Self { up, plain, tls, client, limits })
+    }
+
+    /// Connections of clients that the proxy counts.
+    fn active(&self) -> anyhow::Result<usize> {
+        Ok(self.up.metric(&["igw_connections_active"])? as usize)
     }
 
     /// Opens as many connections, those with the most time first, at a steady rate: they are slow and no flood.
@@ -350,14 +355,6 @@ fn patient(up: &Up) -> anyhow::Result<SocketAddr> {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
         }
     })
-}
-
-/// Connections of clients that the proxy counts.
-fn active(admin: SocketAddr) -> anyhow::Result<usize> {
-    let metrics = String::from_utf8(get(admin, "admin", "/metrics")?.body)?;
-    let line =
-        metrics.lines().find(|line| line.starts_with("igw_connections_active")).context("the gauge")?;
-    Ok(line.rsplit(' ').next().unwrap_or_default().parse::<f64>()? as usize)
 }
 
 /// As many descriptors as may be, for this process and those that it starts.

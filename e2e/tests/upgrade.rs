@@ -42,16 +42,8 @@ fn scene() -> anyhow::Result<Scene> {
     Ok(Scene { up, plain, secure, authority, origin })
 }
 
-/// Value of a metric with all these words, as the server that leads tells it.
-fn metric(up: &Up, words: &[&str]) -> Option<f64> {
-    let text = get(up.proxy_admin, "igw", "/metrics").ok()?.body;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)))?;
-    line.rsplit(' ').next()?.parse().ok()
-}
-
 fn n_upgrades(up: &Up, result: &str) -> Option<f64> {
-    metric(up, &["igw_proxy_upgrades_total", result])
+    up.metric(&["igw_proxy_upgrades_total", result]).ok()
 }
 
 /// Lets release `n` take over; how long that took.

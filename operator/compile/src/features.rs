@@ -1,4 +1,4 @@
-//! The one list of what is implemented. GatewayClass statuses come from it.
+//! The one list of what is implemented. GatewayClass statuses come from it, and `docs/gateway-api.md` is held to it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
 pub const SUPPORTED: [&str; 46] = [

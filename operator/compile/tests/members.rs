@@ -215,6 +215,24 @@ fn a_gateway_gets_its_own_share_and_no_more() {
 }
 
 #[test]
+fn filters_of_a_share_name_its_own_back_ends() {
+    let first = route("g.test", "{name: web, port: 80}");
+    let second = GATEWAY.replace("name: g}", "name: h}");
+    let filters = "filters: [{type: CORS, cors: {allowOrigins: [\"*\"]}}, {type: RequestMirror, requestMirror: {backendRef: {name: web, port: 83}}}], ";
+    let copied = route("h.test", "{name: web, port: 82}")
+        .replace(GATEWAY, "")
+        .replace("name: r}", "name: s}")
+        .replace("name: g}", "name: h}")
+        .replace("backendRefs:", &format!("{filters}backendRefs:"));
+    let compiled = compiled(&(first + &second + &copied));
+    let part = share(&compiled.snapshot, 1);
+    let keys: Vec<&str> = part.backends.iter().map(|backend| backend.key.as_str()).collect();
+    let targets: Vec<&str> = part.routes[0].rules[0].backends().map(|id| keys[id.0 as usize]).collect();
+    assert_eq!(targets, ["Service/a/web:82", "Service/a/web:83"]);
+    assert_eq!(keys.len(), 2);
+}
+
+#[test]
 fn services_are_made_as_classes_and_settings_say() {
     use igw_crds::objects::gateway_config::Topology;
     let of = |class: &str, more: &str| {
