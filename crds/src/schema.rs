@@ -8,7 +8,7 @@ use crate::objects::{
     backend_tls_policy::BackendTlsPolicySpec, certificate::CertificateSpec,
     certificate_issuer::CertificateIssuerSpec, client_policy::ClientPolicySpec, core, gateway::GatewaySpec,
     gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec,
-    http_route::HttpRouteSpec, l4_route::TcpRouteSpec, l4_route::TlsRouteSpec,
+    http_route::HttpRouteSpec, l4_route::TcpRouteSpec, l4_route::TlsRouteSpec, listener_set::ListenerSetSpec,
     reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
 };
 
@@ -27,6 +27,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::GatewayConfig => of_spec::<GatewayConfigSpec>(kind),
         Kind::GrpcRoute => of_spec::<GrpcRouteSpec>(kind),
         Kind::HttpRoute => of_spec::<HttpRouteSpec>(kind),
+        Kind::ListenerSet => of_spec::<ListenerSetSpec>(kind),
         Kind::ReferenceGrant => of_spec::<ReferenceGrantSpec>(kind),
         Kind::Resolver => of_spec::<ResolverSpec>(kind),
         Kind::TcpRoute => of_spec::<TcpRouteSpec>(kind),

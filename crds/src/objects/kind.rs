@@ -20,6 +20,8 @@ pub enum Kind {
     TcpRoute,
     /// TLSRoute
     TlsRoute,
+    /// ListenerSet
+    ListenerSet,
     /// ReferenceGrant
     ReferenceGrant,
     /// Secret
@@ -58,9 +60,10 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::GatewayClass,
         Kind::Gateway,
+        Kind::ListenerSet,
         Kind::HttpRoute,
         Kind::GrpcRoute,
         Kind::TcpRoute,
@@ -202,6 +205,7 @@ impl Kind {
             Self::TlsRoute => {
                 gateway_api("TLSRoute", &["v1", "v1alpha2", "v1alpha3"], "tlsroutes", &[], true)
             }
+            Self::ListenerSet => gateway_api("ListenerSet", &["v1"], "listenersets", &["lset"], true),
             Self::ReferenceGrant => {
                 gateway_api("ReferenceGrant", &["v1", "v1beta1"], "referencegrants", &["refgrant"], true)
             }
@@ -226,9 +230,8 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 12] = [
+pub(crate) const LATER: [(&str, &str); 11] = [
     ("gateway.networking.k8s.io", "UDPRoute"),
-    ("gateway.networking.k8s.io", "ListenerSet"),
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
     ("gateway.networking.x-k8s.io", "XBackend"),
     ("gateway.networking.x-k8s.io", "XMesh"),

@@ -15,6 +15,7 @@ pub mod grpc_route;
 pub mod http_route;
 pub mod kind;
 pub mod l4_route;
+pub mod listener_set;
 pub mod meta;
 pub mod names;
 pub mod quantity;
@@ -80,6 +81,8 @@ pub enum Spec {
     GrpcRoute(Box<grpc_route::GrpcRouteSpec>),
     /// HTTPRoute
     HttpRoute(Box<http_route::HttpRouteSpec>),
+    /// ListenerSet
+    ListenerSet(Box<listener_set::ListenerSetSpec>),
     /// Namespace
     Namespace(self::core::NamespaceContent),
     /// ReferenceGrant
@@ -193,6 +196,7 @@ impl Spec {
             Self::GatewayConfig(spec) => value(spec),
             Self::GrpcRoute(spec) => value(spec),
             Self::HttpRoute(spec) => value(spec),
+            Self::ListenerSet(spec) => value(spec),
             Self::Namespace(content) => value(content),
             Self::ReferenceGrant(spec) => value(spec),
             Self::Resolver(spec) => value(spec),

@@ -4,24 +4,12 @@ use std::collections::HashSet;
 
 use super::Problems;
 use crate::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
+use crate::objects::listener_set::ListenerSetSpec;
 
 pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
     problems.length("spec.gatewayClassName", spec.gateway_class_name.len(), 1, 253, "characters");
-    problems.length("spec.listeners", spec.listeners.len(), 1, 64, "listeners");
     problems.length("spec.addresses", spec.addresses.len(), 0, 16, "addresses");
-    problems.unique("spec.listeners", ".name", spec.listeners.iter().map(|listener| listener.name.as_str()));
-    let mut places = HashSet::new();
-    for (index, listener) in spec.listeners.iter().enumerate() {
-        let field = format!("spec.listeners[{index}]");
-        self::listener(&field, listener, problems);
-        let place =
-            (listener.port, listener.protocol.as_str(), listener.hostname.as_ref().map(|name| name.as_str()));
-        if !places.insert(place) {
-            problems
-                .add(field, "port, protocol and hostname are those of another listener")
-                .hints("change one of the three");
-        }
-    }
+    listeners(&spec.listeners, problems);
     let mut values = HashSet::new();
     for (index, address) in spec.addresses.iter().enumerate() {
         let field = format!("spec.addresses[{index}]");
@@ -54,6 +42,27 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
             16,
             "annotations",
         );
+    }
+}
+
+pub(crate) fn listener_set(spec: &ListenerSetSpec, problems: &mut Problems) {
+    listeners(&spec.listeners, problems);
+}
+
+fn listeners(listeners: &[Listener], problems: &mut Problems) {
+    problems.length("spec.listeners", listeners.len(), 1, 64, "listeners");
+    problems.unique("spec.listeners", ".name", listeners.iter().map(|listener| listener.name.as_str()));
+    let mut places = HashSet::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        let field = format!("spec.listeners[{index}]");
+        self::listener(&field, listener, problems);
+        let place =
+            (listener.port, listener.protocol.as_str(), listener.hostname.as_ref().map(|name| name.as_str()));
+        if !places.insert(place) {
+            problems
+                .add(field, "port, protocol and hostname are those of another listener")
+                .hints("change one of the three");
+        }
     }
 }
 

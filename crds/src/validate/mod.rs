@@ -49,6 +49,7 @@ pub fn validate(object: &Object) -> Vec<Problem> {
         Spec::GatewayConfig(spec) => ours::gateway_config(spec, &mut problems),
         Spec::GrpcRoute(spec) => grpc_route::grpc_route(spec, &mut problems),
         Spec::HttpRoute(spec) => http_route::http_route(spec, &mut problems),
+        Spec::ListenerSet(spec) => gateway::listener_set(spec, &mut problems),
         Spec::ReferenceGrant(spec) => {
             problems.length("spec.from", spec.from.len(), 1, 16, "entries");
             problems.length("spec.to", spec.to.len(), 1, 16, "entries");

@@ -376,6 +376,7 @@ fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
         Kind::GatewayConfig => spec(root).map(Box::new).map(Spec::GatewayConfig),
         Kind::GrpcRoute => spec(root).map(Box::new).map(Spec::GrpcRoute),
         Kind::HttpRoute => spec(root).map(Box::new).map(Spec::HttpRoute),
+        Kind::ListenerSet => spec(root).map(Box::new).map(Spec::ListenerSet),
         Kind::ReferenceGrant => spec(root).map(Spec::ReferenceGrant),
         Kind::Resolver => spec(root).map(Spec::Resolver),
         Kind::TcpRoute => spec(root).map(Box::new).map(Spec::TcpRoute),

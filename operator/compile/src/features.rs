@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it, and `docs/gateway-api.md` is held to it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 46] = [
+pub const SUPPORTED: [&str; 47] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -43,6 +43,7 @@ pub const SUPPORTED: [&str; 46] = [
     "HTTPRouteRetryCodes",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
     "TCPRoute",
     "TLSRoute",

@@ -118,6 +118,8 @@ pub fn listener_tls<'l>(
     };
     let names_secret = written.is_some_and(|tls| !tls.certificate_refs.is_empty());
     let stored = objects.find(gateway.kind, &gateway.namespace, &gateway.name);
+    // The annotation is one of Gateways.
+    let stored = stored.filter(|_| gateway.kind == Kind::Gateway);
     let has_issuer = stored.is_some_and(|stored| stored.object.metadata.annotations.contains_key(ISSUER));
     if !is_ended || names_secret || !has_issuer {
         return written.map(Cow::Borrowed);

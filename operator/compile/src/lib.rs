@@ -16,6 +16,7 @@ mod grpc_rules;
 mod hostnames;
 mod input;
 pub mod issued;
+mod listener_sets;
 mod listeners;
 mod material;
 mod named;
@@ -91,6 +92,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     };
     let mut statuses: Vec<(ObjectKey, Status)> = classes.statuses(objects);
     statuses.extend(gateways.iter().map(|gateway| (gateway.key.clone(), gateway.status())));
+    statuses.extend(gateways.iter().flat_map(GatewayNode::set_statuses));
     statuses.extend(route_statuses);
     statuses.extend(policy_statuses);
     statuses.extend(client_policies.statuses());

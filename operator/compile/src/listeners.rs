@@ -18,6 +18,7 @@ use crate::deployments::{Deployment, deployment};
 use crate::features::PROTOCOLS;
 use crate::input::{Facts, ObjectSet, Stored};
 use crate::issued::listener_tls;
+use crate::listener_sets::{Set, SetNode, Sets, listener_id, takes};
 use crate::permissions::Hostnames;
 use crate::settings;
 use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress, SupportedKind};
@@ -35,14 +36,21 @@ pub(crate) struct GatewayNode {
     pub(crate) hostnames: Hostnames,
     /// Why the gateway as a whole is refused.
     refused: Option<(&'static str, String)>,
+    /// Its own and those of its sets, in order of precedence.
     pub(crate) listeners: Vec<ListenerNode>,
+    pub(crate) sets: Vec<SetNode>,
     /// What is shown to back ends, if the gateway says so.
     client_certificate: Option<ClientCertificate>,
 }
 
 /// One listener.
 pub(crate) struct ListenerNode {
+    /// Name, unique with its owner.
     pub(crate) name: String,
+    /// Name, unique in the gateway.
+    id: String,
+    /// Place of the ListenerSet that it belongs to; none for one of the gateway's own.
+    pub(crate) set: Option<usize>,
     pub(crate) port: u16,
     pub(crate) hostname: Option<Arc<str>>,
     namespaces: AllowedNamespaces,
@@ -83,12 +91,13 @@ pub(crate) fn gateways(
     policies: &ClientPolicies<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Vec<GatewayNode> {
+    let sets = Sets::new(objects);
     let mut nodes = Vec::new();
     for (key, stored) in objects.by_age(Kind::Gateway) {
         let Spec::Gateway(spec) = stored.spec() else { continue };
         match classes.find(&spec.gateway_class_name) {
             ClassOf::Ours(parameters) => {
-                nodes.push(node(objects, facts, policies, key, stored, spec, parameters));
+                nodes.push(node(objects, facts, policies, key, stored, spec, parameters, sets.of(key)));
             }
             ClassOf::Foreign => {}
             ClassOf::Unknown => warnings.push(Warning {
@@ -108,6 +117,7 @@ pub(crate) fn gateways(
     nodes
 }
 
+#[allow(clippy::too_many_arguments)]
 fn node(
     objects: &ObjectSet,
     facts: &Facts,
@@ -116,6 +126,7 @@ fn node(
     stored: &Stored,
     spec: &GatewaySpec,
     class_parameters: Option<&ObjectReference>,
+    sets: &[Set<'_>],
 ) -> GatewayNode {
     let mut refused = None;
     let mut configs: Vec<&GatewayConfigSpec> = Vec::new();
@@ -149,9 +160,24 @@ fn node(
     let mut listeners: Vec<ListenerNode> = spec
         .listeners
         .iter()
-        .map(|listener| listener_node(objects, facts, policies, key, spec, listener))
+        .map(|listener| listener_node(objects, facts, policies, key, spec, key, listener))
         .collect();
     refuse_conflicts(spec, &mut listeners);
+    let hostnames = Hostnames::new(objects, &configs);
+    let mut set_nodes = Vec::new();
+    for set in sets {
+        let is_refused = !takes(objects, key, spec, set.key);
+        for listener in set.spec.listeners.iter().filter(|_| !is_refused) {
+            let mut node = listener_node(objects, facts, policies, key, spec, set.key, listener);
+            node.set = Some(set_nodes.len());
+            if node.refused.is_none() {
+                node.refused =
+                    conflict(&node, &listeners).or_else(|| foreign_hostname(&node, &hostnames, set.key));
+            }
+            listeners.push(node);
+        }
+        set_nodes.push(SetNode { key: set.key.clone(), generation: set.stored.generation, is_refused });
+    }
     let deployment = deployment(objects, key, spec, &configs);
     let node_addresses = match (&facts.members, deployment.bind) {
         (Some(members), Bind::NodeAddress) if addresses.is_empty() => members.nodes.clone(),
@@ -164,9 +190,10 @@ fn node(
         settings: settings::settings(objects, &configs),
         deployment,
         node_addresses,
-        hostnames: Hostnames::new(objects, &configs),
+        hostnames,
         refused,
         listeners,
+        sets: set_nodes,
         client_certificate: client_certificate(objects, facts, key, spec),
     }
 }
@@ -177,18 +204,21 @@ fn listener_node(
     policies: &ClientPolicies<'_>,
     gateway: &ObjectKey,
     spec: &GatewaySpec,
+    owner: &ObjectKey,
     listener: &Listener,
 ) -> ListenerNode {
     let protocol = listener.protocol.as_str();
     let port = listener.port.as_u16();
     let is_passed_through =
         protocol == "TLS" && listener.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Passthrough);
-    let policy = policies.find(gateway, listener.name.as_str());
+    let is_own = owner == gateway;
+    // Policies name listeners of gateways; those of sets have what is for all.
+    let policy = policies.find(gateway, if is_own { listener.name.as_str() } else { "" });
     let tls = (matches!(protocol, "HTTPS" | "TLS") && !is_passed_through).then(|| {
-        match listener_tls(objects, gateway, listener) {
+        match listener_tls(objects, owner, listener) {
             Some(tls) => {
                 let policy = policy.and_then(|policy| policy.tls.as_ref());
-                terminate(objects, facts, gateway, spec, port, &tls, protocol == "TLS", policy)
+                terminate(objects, facts, gateway, spec, owner, port, &tls, protocol == "TLS", policy)
             }
             None => TlsNode {
                 refused: Some((
@@ -235,7 +265,7 @@ fn listener_node(
     };
     let namespaces = match listener.allowed_routes.namespaces.from {
         FromNamespaces::All => AllowedNamespaces::All,
-        FromNamespaces::Same => AllowedNamespaces::One(Arc::clone(&gateway.namespace)),
+        FromNamespaces::Same => AllowedNamespaces::One(Arc::clone(&owner.namespace)),
         FromNamespaces::Selector => {
             let selector = listener.allowed_routes.namespaces.selector.clone().unwrap_or_default();
             let mut known: Vec<String> =
@@ -254,6 +284,11 @@ fn listener_node(
     };
     ListenerNode {
         name: listener.name.as_str().to_owned(),
+        id: match is_own {
+            true => listener.name.as_str().to_owned(),
+            false => listener_id(owner, listener.name.as_str()),
+        },
+        set: None,
         port,
         hostname: listener.hostname.as_ref().map(Hostname::shared),
         namespaces,
@@ -329,6 +364,41 @@ fn refuse_conflicts(spec: &GatewaySpec, listeners: &mut [ListenerNode]) {
     }
 }
 
+/// Why a listener of a set cannot stand beside those before it: they have precedence.
+fn conflict(listener: &ListenerNode, before: &[ListenerNode]) -> Option<Refusal> {
+    let family = |protocol: Protocol| if protocol == Protocol::Https { Protocol::Tls } else { protocol };
+    let port = listener.port;
+    let mut there = before.iter().filter(|other| other.port == port && other.refused.is_none());
+    there.find_map(|other| {
+        let refuse = |reason, message| Some(Refusal { reason, message, is_conflict: true });
+        if family(other.protocol) != family(listener.protocol) {
+            let message =
+                format!("listener {} has port {port} for another protocol; choose another port", other.id);
+            return refuse("ProtocolConflict", message);
+        }
+        if other.hostname != listener.hostname {
+            return None;
+        }
+        let shown = listener.hostname.as_deref().unwrap_or("every host");
+        let message = format!("listener {} has port {port} and {shown} before; change one of them", other.id);
+        refuse("HostnameConflict", message)
+    })
+}
+
+/// Why a set may not have a listener of this hostname: its requests would be taken from whoever may.
+fn foreign_hostname(listener: &ListenerNode, hostnames: &Hostnames, set: &ObjectKey) -> Option<Refusal> {
+    let hostname = listener.hostname.as_deref();
+    if listener.protocol == Protocol::Tcp || hostnames.allow(&set.namespace, hostname) {
+        return None;
+    }
+    let message = format!(
+        "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",
+        set.namespace,
+        hostname.unwrap_or("* (all)")
+    );
+    Some(Refusal { reason: "UnsupportedValue", message, is_conflict: false })
+}
+
 /// Two gateways on one address and port: the older has it.
 fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
     let mut taken: HashMap<(Option<IpAddr>, u16), String> = HashMap::new();
@@ -382,7 +452,7 @@ fn is_same(group: &str, kind: &str, other: &SupportedKind) -> bool {
 }
 
 /// True if a selector selects these labels.
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     selector.match_labels.iter().all(|(name, value)| labels.get(name) == Some(value))
         && selector.match_expressions.iter().all(|requirement| {
             let value = labels.get(&requirement.key);
@@ -453,6 +523,9 @@ impl ListenerNode {
             None => Condition::yes("ResolvedRefs", "ResolvedRefs", "all references are resolved", generation),
         };
         let programmed = match &self.refused {
+            Some(refusal) if refusal.is_conflict && self.set.is_some() => {
+                Condition::no("Programmed", refusal.reason, refusal.message.clone(), generation)
+            }
             Some(refusal) => Condition::no("Programmed", "Invalid", refusal.message.clone(), generation),
             None if gateway_refused => Condition::no(
                 "Programmed",
@@ -473,6 +546,15 @@ impl ListenerNode {
             conditions.push(Condition::yes(CERTIFICATE_WARNING, "Attention", warning, generation));
         }
         conditions
+    }
+
+    fn status(&self, is_gateway_refused: bool, generation: u64) -> ListenerStatus {
+        ListenerStatus {
+            name: self.name.clone(),
+            supported_kinds: self.kinds.clone(),
+            attached_routes: self.n_attached,
+            conditions: self.conditions(is_gateway_refused, generation),
+        }
     }
 
     /// Proxies get it: it is not refused, and where it ends TLS it has a certificate.
@@ -498,7 +580,7 @@ impl GatewayNode {
             settings: self.settings.clone(),
             listeners: listeners
                 .map(|listener| snapshot::Listener {
-                    name: listener.name.clone(),
+                    name: listener.id.clone(),
                     port: listener.port,
                     protocol: listener.protocol,
                     hostname: listener.hostname.as_deref().map(str::to_owned),
@@ -521,19 +603,10 @@ impl GatewayNode {
 
     pub(crate) fn status(&self) -> Status {
         let generation = self.generation;
-        let listeners: Vec<ListenerStatus> = self
-            .listeners
-            .iter()
-            .map(|listener| ListenerStatus {
-                name: listener.name.clone(),
-                supported_kinds: listener.kinds.clone(),
-                attached_routes: listener.n_attached,
-                conditions: listener.conditions(self.refused.is_some(), generation),
-            })
-            .collect();
-        let bad: Vec<&str> = self
-            .listeners
-            .iter()
+        let own = || self.listeners.iter().filter(|listener| listener.set.is_none());
+        let listeners: Vec<ListenerStatus> =
+            own().map(|listener| listener.status(self.refused.is_some(), generation)).collect();
+        let bad: Vec<&str> = own()
             .filter(|listener| listener.refused.is_some())
             .map(|listener| listener.name.as_str())
             .collect();
@@ -542,7 +615,7 @@ impl GatewayNode {
                 Condition::no("Accepted", reason, message.clone(), generation),
                 Condition::no("Programmed", "Invalid", message.clone(), generation),
             ),
-            None if bad.len() == self.listeners.len() => {
+            None if bad.len() == listeners.len() => {
                 let message = format!("no listener is valid: {}; see their conditions", bad.join(", "));
                 (
                     Condition::no("Accepted", "ListenersNotValid", message.clone(), generation),
@@ -587,8 +660,26 @@ impl GatewayNode {
             addresses: if self.refused.is_some() { Vec::new() } else { addresses.collect() },
             conditions,
             listeners,
-            attached_listener_sets: 0,
+            attached_listener_sets: self.n_attached_sets(),
         })
+    }
+
+    /// Sets of which a listener is valid.
+    fn n_attached_sets(&self) -> i32 {
+        let valid = self.listeners.iter().filter(|listener| listener.refused.is_none());
+        let sets: std::collections::BTreeSet<usize> = valid.filter_map(|listener| listener.set).collect();
+        i32::try_from(sets.len()).unwrap_or(i32::MAX)
+    }
+
+    pub(crate) fn set_statuses(&self) -> Vec<(ObjectKey, Status)> {
+        let is_refused = self.refused.is_some();
+        let status = |(place, set): (usize, &SetNode)| {
+            let own = self.listeners.iter().filter(|listener| listener.set == Some(place));
+            let listeners =
+                own.map(|listener| (listener.status(is_refused, set.generation), listener.refused.is_none()));
+            (set.key.clone(), set.status(&self.key, is_refused, listeners.collect()))
+        };
+        self.sets.iter().enumerate().map(status).collect()
     }
 }
 

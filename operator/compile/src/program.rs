@@ -8,7 +8,8 @@ use igw_crds::objects::ObjectKey;
 use igw_crds::sync::{BindFailureKind, ListenerReport, Report};
 
 use crate::Compiled;
-use crate::status::{Condition, GatewayStatus, ListenerStatus, Status, StatusAddress};
+use crate::listener_sets::listener_id;
+use crate::status::{Condition, ListenerStatus, Status, StatusAddress};
 
 /// What is known of proxies, by `namespace/name` of gateways.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,41 +36,58 @@ pub fn program(compiled: &Compiled, proxies: &Proxies) -> Vec<(ObjectKey, Arc<St
         .map(|(key, status)| match &**status {
             Status::Gateway(gateway) if report.serving => {
                 let name = format!("{}/{}", key.namespace, key.name);
-                if let Some(reason) = proxies.waits.get(&name) {
-                    return (key.clone(), Arc::new(Status::Gateway(waiting(gateway, reason))));
+                let mut gateway = gateway.clone();
+                match proxies.waits.get(&name) {
+                    Some(reason) => waiting(&mut gateway.conditions, &mut gateway.listeners, reason),
+                    None => {
+                        let of = |listener: &str| reports.get(&(name.as_str(), listener)).copied();
+                        if let Some(bound) = programmed(&mut gateway.conditions, &mut gateway.listeners, of) {
+                            gateway.addresses = addresses(proxies.addresses.get(&name), bound);
+                        }
+                    }
                 }
-                let addresses = proxies.addresses.get(&name);
-                let of = |listener: &str| reports.get(&(name.as_str(), listener)).copied();
-                (key.clone(), Arc::new(Status::Gateway(programmed(gateway, of, addresses))))
+                (key.clone(), Arc::new(Status::Gateway(gateway)))
+            }
+            Status::ListenerSet(set) if report.serving => {
+                let mut set = set.clone();
+                match proxies.waits.get(&set.gateway) {
+                    Some(reason) => waiting(&mut set.conditions, &mut set.listeners, reason),
+                    None => {
+                        let of = |listener: &str| {
+                            let id = listener_id(key, listener);
+                            reports.get(&(set.gateway.as_str(), id.as_str())).copied()
+                        };
+                        programmed(&mut set.conditions, &mut set.listeners, of);
+                    }
+                }
+                (key.clone(), Arc::new(Status::ListenerSet(set)))
             }
             _ => (key.clone(), Arc::clone(status)),
         })
         .collect()
 }
 
-/// A gateway whose proxies are not where they should be.
-fn waiting(gateway: &GatewayStatus, reason: &str) -> GatewayStatus {
-    let mut gateway = gateway.clone();
-    let listeners = gateway.listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
-    for condition in gateway.conditions.iter_mut().chain(listeners) {
+/// Where the proxies are not where they should be.
+fn waiting(conditions: &mut [Condition], listeners: &mut [ListenerStatus], reason: &str) {
+    let listeners = listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
+    for condition in conditions.iter_mut().chain(listeners) {
         if condition.r#type == "Programmed" && condition.status == "Unknown" {
             *condition =
                 Condition::no("Programmed", "Pending", reason.to_owned(), condition.observed_generation);
         }
     }
-    gateway
 }
 
+/// Takes reports into conditions; the addresses that are bound, if that was open.
 fn programmed<'r>(
-    gateway: &GatewayStatus,
+    conditions: &mut [Condition],
+    listeners: &mut [ListenerStatus],
     report_of: impl Fn(&str) -> Option<&'r ListenerReport>,
-    addresses: Option<&Vec<IpAddr>>,
-) -> GatewayStatus {
-    let mut gateway = gateway.clone();
+) -> Option<Vec<IpAddr>> {
     let mut first_failure = None;
     let mut n_bound = 0;
     let mut bound = Vec::new();
-    for listener in &mut gateway.listeners {
+    for listener in listeners {
         let Some(report) = report_of(&listener.name) else { continue };
         bound.extend(report.bound.iter().map(|address| address.ip()));
         if judge(listener, report) {
@@ -81,32 +99,33 @@ fn programmed<'r>(
     }
     let is_open =
         |condition: &&mut Condition| condition.r#type == "Programmed" && condition.status == "Unknown";
-    if let Some(condition) = gateway.conditions.iter_mut().find(is_open) {
-        let generation = condition.observed_generation;
-        *condition = match first_failure {
-            _ if n_bound > 0 => Condition::yes(
-                "Programmed",
-                "Programmed",
-                format!("{n_bound} listeners take traffic"),
-                generation,
-            ),
-            Some((BindFailureKind::AddressNotUsable, message)) => {
-                Condition::no("Programmed", "AddressNotUsable", message, generation)
-            }
-            Some((_, message)) => Condition::no("Programmed", "Invalid", message, generation),
-            None => return gateway,
-        };
-        if let Some(addresses) = addresses.filter(|addresses| !addresses.is_empty()) {
-            bound.clone_from(addresses);
+    let condition = conditions.iter_mut().find(is_open)?;
+    let generation = condition.observed_generation;
+    *condition = match first_failure {
+        _ if n_bound > 0 => Condition::yes(
+            "Programmed",
+            "Programmed",
+            format!("{n_bound} listeners take traffic"),
+            generation,
+        ),
+        Some((BindFailureKind::AddressNotUsable, message)) => {
+            Condition::no("Programmed", "AddressNotUsable", message, generation)
         }
-        bound.sort_unstable();
-        bound.dedup();
-        gateway.addresses = bound
-            .into_iter()
-            .map(|address| StatusAddress { r#type: "IPAddress", value: address.to_string() })
-            .collect();
-    }
-    gateway
+        Some((_, message)) => Condition::no("Programmed", "Invalid", message, generation),
+        None => return None,
+    };
+    Some(bound)
+}
+
+/// Addresses at which a gateway is reached: those that are known, else those that are bound.
+fn addresses(known: Option<&Vec<IpAddr>>, bound: Vec<IpAddr>) -> Vec<StatusAddress> {
+    let mut addresses = known.filter(|known| !known.is_empty()).cloned().unwrap_or(bound);
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+        .into_iter()
+        .map(|address| StatusAddress { r#type: "IPAddress", value: address.to_string() })
+        .collect()
 }
 
 /// Takes a report into a listener's conditions; true if the listener takes traffic.

@@ -14,12 +14,21 @@ use crate::backends::{Backends, BadReference};
 use crate::grpc_rules::grpc_rule;
 use crate::hostnames::intersect;
 use crate::input::{ObjectSet, Stored};
-use crate::listeners::{GATEWAY_GROUP, GatewayNode, ListenerNode};
+use crate::listeners::{GatewayNode, ListenerNode};
 use crate::rules::{RuleNode, l4_rule, rule};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
 
-/// Places of gateways by namespace and name.
-type ByName = HashMap<Arc<str>, HashMap<Arc<str>, usize>>;
+/// Gateways and their sets by kind, namespace and name.
+#[derive(Default)]
+struct Parents(HashMap<(Kind, Arc<str>), HashMap<Arc<str>, Parent>>);
+
+/// What a parentRef names.
+#[derive(Clone, Copy)]
+struct Parent {
+    gateway: usize,
+    /// Listeners of this set of the gateway; its own where there is none.
+    set: Option<usize>,
+}
 
 /// A route of any kind.
 #[derive(Clone, Copy)]
@@ -28,6 +37,36 @@ enum AnyRoute<'o> {
     Grpc(&'o GrpcRouteSpec),
     Tcp(&'o TcpRouteSpec),
     Tls(&'o TlsRouteSpec),
+}
+
+// === impl Parents ===
+
+impl Parents {
+    fn new(gateways: &[GatewayNode]) -> Self {
+        let mut parents = Self::default();
+        for (gateway, node) in gateways.iter().enumerate() {
+            parents.add(&node.key, Parent { gateway, set: None });
+            for (set, of_set) in node.sets.iter().enumerate() {
+                parents.add(&of_set.key, Parent { gateway, set: Some(set) });
+            }
+        }
+        parents
+    }
+
+    fn add(&mut self, key: &ObjectKey, parent: Parent) {
+        let of_namespace = self.0.entry((key.kind, Arc::clone(&key.namespace))).or_default();
+        of_namespace.insert(Arc::clone(&key.name), parent);
+    }
+
+    /// What of ours a parentRef names.
+    fn find(&self, route: &ObjectKey, parent: &ParentReference) -> Option<Parent> {
+        let kind = Kind::find(parent.group.as_str(), parent.kind.as_str())?;
+        let namespace = match &parent.namespace {
+            Some(namespace) => Arc::from(namespace.as_str()),
+            None => Arc::clone(&route.namespace),
+        };
+        self.0.get(&(kind, namespace))?.get(parent.name.as_str()).copied()
+    }
 }
 
 // === impl AnyRoute ===
@@ -86,11 +125,7 @@ pub(crate) fn routes<'o>(
     gateways: &mut [GatewayNode],
     backends: &mut Backends<'o>,
 ) -> (Vec<Route>, Vec<(ObjectKey, Status)>) {
-    let mut by_name = ByName::new();
-    for (index, gateway) in gateways.iter().enumerate() {
-        let of_namespace = by_name.entry(Arc::clone(&gateway.key.namespace)).or_default();
-        of_namespace.insert(Arc::clone(&gateway.key.name), index);
-    }
+    let known = Parents::new(gateways);
     let oldest_first = by_age(objects);
     let mut routes: Vec<Route> = Vec::with_capacity(oldest_first.len());
     let mut statuses = Vec::with_capacity(oldest_first.len());
@@ -100,8 +135,8 @@ pub(crate) fn routes<'o>(
         let mut parents = Vec::with_capacity(spec.parents().len());
         let mut places: Vec<((usize, usize), Vec<HostBinding>)> = Vec::new();
         for parent in spec.parents() {
-            let Some(gateway) = gateway_of(&by_name, key, parent) else { continue };
-            let (attached, refused) = match attach(objects, key, spec, parent, &gateways[gateway]) {
+            let Some(Parent { gateway, set }) = known.find(key, parent) else { continue };
+            let (attached, refused) = match attach(objects, key, spec, parent, &gateways[gateway], set) {
                 Ok(attached) => (attached, None),
                 Err(refused) => (Vec::new(), Some(refused)),
             };
@@ -149,15 +184,6 @@ pub(crate) fn routes<'o>(
     (routes, statuses)
 }
 
-/// The gateway of ours that a parentRef names.
-fn gateway_of(by_name: &ByName, route: &ObjectKey, parent: &ParentReference) -> Option<usize> {
-    if parent.group.as_str() != GATEWAY_GROUP || parent.kind.as_str() != "Gateway" {
-        return None;
-    }
-    let namespace = parent.namespace.as_ref().map_or(&*route.namespace, |namespace| namespace.as_str());
-    by_name.get(namespace)?.get(parent.name.as_str()).copied()
-}
-
 /// Listeners of a parent that take the route, with the hostnames it serves there (semantics A.5).
 fn attach(
     objects: &ObjectSet,
@@ -165,19 +191,25 @@ fn attach(
     spec: AnyRoute<'_>,
     parent: &ParentReference,
     gateway: &GatewayNode,
+    set: Option<usize>,
 ) -> Result<Vec<(usize, Vec<HostBinding>)>, BadReference> {
     let refuse = |reason: &'static str, message: String| Err(BadReference { reason, message });
     let fits = |listener: &&ListenerNode| {
-        parent.section_name.as_ref().is_none_or(|name| name.as_str() == listener.name)
+        listener.set == set
+            && parent.section_name.as_ref().is_none_or(|name| name.as_str() == listener.name)
             && parent.port.is_none_or(|port| port.as_u16() == listener.port)
     };
     let takes = |listener: &&ListenerNode| {
         listener.allows_kind(route.kind.as_str()) && listener.allows_namespace(objects, &route.namespace)
     };
     if !gateway.listeners.iter().any(|listener| fits(&listener)) {
-        let names: Vec<&str> = gateway.listeners.iter().map(|listener| listener.name.as_str()).collect();
-        let message =
-            format!("no listener of the gateway fits sectionName and port; it has: {}", names.join(", "));
+        let there = gateway.listeners.iter().filter(|listener| listener.set == set);
+        let names: Vec<&str> = there.map(|listener| listener.name.as_str()).collect();
+        let message = format!(
+            "no listener of the {} fits sectionName and port; it has: {}",
+            if set.is_some() { "ListenerSet" } else { "gateway" },
+            names.join(", ")
+        );
         return refuse("NoMatchingParent", message);
     }
     let mut attached = Vec::new();

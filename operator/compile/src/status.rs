@@ -17,6 +17,8 @@ pub enum Status {
     Gateway(GatewayStatus),
     /// Of a CertificateIssuer.
     Issuer(IssuerStatus),
+    /// Of a ListenerSet.
+    ListenerSet(ListenerSetStatus),
     /// Of a policy.
     Policy(PolicyStatus),
     /// Of a route.
@@ -79,6 +81,18 @@ pub struct GatewayStatus {
     pub listeners: Vec<ListenerStatus>,
     /// ListenerSets attached.
     pub attached_listener_sets: i32,
+}
+
+/// Status of a ListenerSet.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListenerSetStatus {
+    /// `namespace/name` of its gateway.
+    #[serde(skip)]
+    pub gateway: String,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+    /// Listeners in the order of the object.
+    pub listeners: Vec<ListenerStatus>,
 }
 
 /// An address.

@@ -15,6 +15,7 @@ use crate::client_policies::apply_tls;
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, ObjectSet};
 use crate::issued::listener_tls;
+use crate::listener_sets::{Sets, takes};
 use crate::listeners::GATEWAY_GROUP;
 
 /// What a listener's TLS comes to.
@@ -47,6 +48,7 @@ pub struct References {
 #[must_use]
 pub fn references(objects: &ObjectSet) -> References {
     let classes: Classes = classes(objects);
+    let sets = Sets::new(objects);
     let mut found = References::default();
     for (key, stored) in objects.of_kind(Kind::Gateway) {
         let Spec::Gateway(spec) = stored.spec() else { continue };
@@ -56,6 +58,14 @@ pub fn references(objects: &ObjectSet) -> References {
         for tls in spec.listeners.iter().filter_map(|listener| listener_tls(objects, key, listener)) {
             let places = tls.certificate_refs.iter().filter_map(|one| secret(objects, key, one).ok());
             found.secrets.extend(places);
+        }
+        for set in sets.of(key).iter().filter(|set| takes(objects, key, spec, set.key)) {
+            let written =
+                set.spec.listeners.iter().filter_map(|listener| listener_tls(objects, set.key, listener));
+            for tls in written {
+                let places = tls.certificate_refs.iter().filter_map(|one| secret(objects, set.key, one).ok());
+                found.secrets.extend(places);
+            }
         }
         let backend = spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
         if let Some(Ok(place)) = backend
@@ -111,13 +121,14 @@ pub(crate) fn client_certificate(
     })
 }
 
-/// TLS that a listener on `port` ends; `is_stream` where it knows nothing of what is inside.
+/// TLS that a listener of `owner`, the gateway or a set, ends on `port`; `is_stream` where it knows nothing of what is inside.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn terminate(
     objects: &ObjectSet,
     facts: &Facts,
     gateway: &ObjectKey,
     spec: &GatewaySpec,
+    owner: &ObjectKey,
     port: u16,
     tls: &ListenerTls,
     is_stream: bool,
@@ -130,7 +141,7 @@ pub(crate) fn terminate(
     }
     let mut certificates = Vec::new();
     for reference in &tls.certificate_refs {
-        let (namespace, name) = match secret(objects, gateway, reference) {
+        let (namespace, name) = match secret(objects, owner, reference) {
             Ok(place) => place,
             Err(unresolved) => {
                 node.unresolved.get_or_insert(unresolved);

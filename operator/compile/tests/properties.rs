@@ -95,6 +95,10 @@ fn conditions(compiled: &Compiled) -> BTreeMap<String, Vec<Condition>> {
                 all.extend(gateway.conditions.clone());
                 all.extend(gateway.listeners.iter().flat_map(|listener| listener.conditions.clone()));
             }
+            Status::ListenerSet(set) => {
+                all.extend(set.conditions.clone());
+                all.extend(set.listeners.iter().flat_map(|listener| listener.conditions.clone()));
+            }
             Status::Policy(policy) => {
                 all.extend(policy.ancestors.iter().flat_map(|ancestor| ancestor.conditions.clone()));
             }

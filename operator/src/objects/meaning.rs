@@ -96,15 +96,15 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         notice(&warning.object, taken, warning.field.clone(), warning.message.clone())
     });
     let mut notices: Vec<_> = warnings.collect();
-    let gateways: HashSet<(&str, &str)> = gathered
+    const PARENTS: [Kind; 2] = [Kind::Gateway, Kind::ListenerSet];
+    let known: HashSet<(Kind, &str, &str)> = gathered
         .objects
         .keys()
-        .filter(|key| key.kind == Kind::Gateway)
-        .map(|key| (&*key.namespace, &*key.name))
+        .filter(|key| PARENTS.contains(&key.kind))
+        .map(|key| (key.kind, &*key.namespace, &*key.name))
         .collect();
-    let gateway_kind = (Kind::Gateway.group(), Kind::Gateway.as_str());
     // Most routes name the gateway that the one before names.
-    let mut found_last = ("", "");
+    let mut found_last = (Kind::Gateway, "", "");
     for (key, taken) in &gathered.objects {
         if let Spec::GatewayConfig(spec) = &taken.object.spec
             && !is_cluster
@@ -112,6 +112,16 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
             notices.extend(
                 idle_fields(key, spec).map(|(field, message)| notice(key, Some(taken), field, message)),
             );
+        }
+        if let Spec::ListenerSet(set) = &taken.object.spec {
+            let parent = &set.parent_ref;
+            let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
+            let named = Kind::find(parent.group.as_str(), parent.kind.as_str());
+            if named == Some(Kind::Gateway) && !known.contains(&(Kind::Gateway, namespace, &parent.name)) {
+                let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
+                let message = format!("there is no {gateway}; write it, or correct the reference");
+                notices.push(notice(key, Some(taken), "spec.parentRef".to_owned(), message));
+            }
         }
         let parents = match &taken.object.spec {
             Spec::HttpRoute(route) => &route.parent_refs,
@@ -122,16 +132,17 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         };
         for (index, parent) in parents.iter().enumerate() {
             let namespace = parent.namespace.as_ref().map_or(&*key.namespace, |namespace| namespace.as_str());
-            let is_gateway = (parent.group.as_str(), parent.kind.as_str()) == gateway_kind;
-            let named = (namespace, parent.name.as_str());
-            if !is_gateway || found_last == named {
+            let kind = Kind::find(parent.group.as_str(), parent.kind.as_str());
+            let Some(kind) = kind.filter(|kind| PARENTS.contains(kind)) else { continue };
+            let named = (kind, namespace, parent.name.as_str());
+            if found_last == named {
                 continue;
             }
-            if gateways.contains(&named) {
+            if known.contains(&named) {
                 found_last = named;
             } else {
-                let gateway = ObjectKey::new(Kind::Gateway, namespace, &parent.name);
-                let message = format!("there is no {gateway}; write it, or correct the reference");
+                let parent = ObjectKey::new(kind, namespace, &parent.name);
+                let message = format!("there is no {parent}; write it, or correct the reference");
                 notices.push(notice(key, Some(taken), format!("spec.parentRefs[{index}]"), message));
             }
         }

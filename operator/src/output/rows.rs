@@ -108,6 +108,15 @@ fn columns(kind: &str) -> Vec<Column> {
                 items(object, "/status/listeners").iter().filter_map(attached).sum::<u64>().to_string()
             }),
         ],
+        "ListenerSet" => vec![
+            column("ACCEPTED", |object| {
+                condition(items(object, "/status/conditions"), "Accepted").to_owned()
+            }),
+            column("PROGRAMMED", |object| {
+                condition(items(object, "/status/conditions"), "Programmed").to_owned()
+            }),
+            wide("GATEWAY", |object| text(object, "/spec/parentRef/name").to_owned()),
+        ],
         "HTTPRoute" | "TLSRoute" => vec![
             column("HOSTNAMES", hostnames),
             wide("PARENTS", |object| {
