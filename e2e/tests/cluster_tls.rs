@@ -42,6 +42,32 @@ spec:
     .to_owned()
 }
 
+/// Routes of namespace `other` may lead to services of `shop`.
+const REACHED_FROM_OTHER: &str = "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: other}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: other}]
+  to: [{group: \"\", kind: Service}]
+";
+/// A listener of namespace `other` with its route.
+const SET: &str = "apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more}
+spec:
+  parentRef: {name: public, namespace: shop}
+  listeners: [{name: own, port: 8445, protocol: HTTPS, tls: {certificateRefs: [{name: foreign}]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: other}
+spec:
+  parentRefs: [{kind: ListenerSet, name: more}]
+  hostnames: [web.test]
+  rules: [{backendRefs: [{name: web, namespace: shop, port: 9001}]}]
+";
+
 #[test]
 fn listeners_show_what_sec_objects_hold() -> anyhow::Result<()> {
     let (mut stage, addresses) = Stage::serving(Delays::none())?;
@@ -101,6 +127,20 @@ spec:
         shows(SocketAddr::new(addresses[0].ip(), 8444), &first)
     })
     .with_context(|| stage.logs())?;
+    // Another namespace brings a listener of its own, with its own pair.
+    let open =
+        objects().replace("  listeners:", "  allowedListeners: {namespaces: {from: All}}\n  listeners:");
+    stage.apply("n1", "shop", &(open + REACHED_FROM_OTHER))?;
+    stage.apply("n1", "other", SET)?;
+    eventually("the set's listener serves", PATIENCE, || {
+        addresses.iter().all(|address| shows(SocketAddr::new(address.ip(), 8445), &first))
+    })
+    .with_context(|| stage.logs())?;
+    let is_told = || {
+        let page = stage.igw("n1", &["get", "listenerset/more", "-n", "other"]);
+        page.is_ok_and(|page| String::from_utf8_lossy(&page.stdout).matches("True").count() == 2)
+    };
+    eventually("it is told", PATIENCE, is_told).with_context(|| stage.logs())?;
     // Private keys are where they belong and nowhere else.
     let secret: String = first.key.lines().nth(1).unwrap_or_default().to_owned();
     ensure!(!stage.logs().contains(&secret), "a private key is in a log");
