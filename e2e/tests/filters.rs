@@ -39,8 +39,8 @@ spec:
     - matches: [{path: {value: /wrong}}]
       backendRefs:
         - {group: igw.opensvc.com, kind: Backend, name: missing}
-    - matches: [{path: {value: /mirror}}]
-      filters: [{type: RequestMirror, requestMirror: {backendRef: {name: x, port: 1}}}]
+    - matches: [{path: {value: /sticky}}]
+      sessionPersistence: {}
       backendRefs: [{group: igw.opensvc.com, kind: Backend, name: one}]
 ";
 
@@ -85,7 +85,7 @@ fn rules_do_what_they_say() -> anyhow::Result<()> {
 
     // What cannot be served answers 500 and never falls to another rule.
     assert_eq!(get(address, "a.test", "/wrong")?.status, 500);
-    assert_eq!(get(address, "a.test", "/mirror")?.status, 500);
+    assert_eq!(get(address, "a.test", "/sticky")?.status, 500);
     assert_eq!(get(address, "a.test", "/elsewhere")?.status, 404);
     Ok(())
 }
