@@ -387,15 +387,10 @@ fn conflict(listener: &ListenerNode, before: &[ListenerNode]) -> Option<Refusal>
 
 /// Why a set may not have a listener of this hostname: its requests would be taken from whoever may.
 fn foreign_hostname(listener: &ListenerNode, hostnames: &Hostnames, set: &ObjectKey) -> Option<Refusal> {
-    let hostname = listener.hostname.as_deref();
-    if listener.protocol == Protocol::Tcp || hostnames.allow(&set.namespace, hostname) {
+    if listener.protocol == Protocol::Tcp {
         return None;
     }
-    let message = format!(
-        "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",
-        set.namespace,
-        hostname.unwrap_or("* (all)")
-    );
+    let message = hostnames.refusal(&set.namespace, listener.hostname.as_deref())?;
     Some(Refusal { reason: "UnsupportedValue", message, is_conflict: false })
 }
 

@@ -33,6 +33,16 @@ impl Hostnames {
                     })
             })
     }
+
+    /// Why routes and listeners of `namespace` may not use a hostname; nothing if they may.
+    pub(crate) fn refusal(&self, namespace: &str, hostname: Option<&str>) -> Option<String> {
+        (!self.allow(namespace, hostname)).then(|| {
+            format!(
+                "namespace {namespace} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",
+                hostname.unwrap_or("* (all)")
+            )
+        })
+    }
 }
 
 /// What a Backend names and no rule of the GatewayConfig `default` in namespace `system` allows, in words. Names and

@@ -18,9 +18,12 @@ use crate::listeners::{GatewayNode, ListenerNode};
 use crate::rules::{RuleNode, l4_rule, rule};
 use crate::status::{CONTROLLER, Condition, ParentStatus, RouteStatus, Status};
 
-/// Gateways and their sets by kind, namespace and name.
+/// Gateways and their sets by kind.
 #[derive(Default)]
-struct Parents(HashMap<(Kind, Arc<str>), HashMap<Arc<str>, Parent>>);
+struct Parents(HashMap<Kind, ByName>);
+
+/// By namespace and name.
+type ByName = HashMap<Arc<str>, HashMap<Arc<str>, Parent>>;
 
 /// What a parentRef names.
 #[derive(Clone, Copy)]
@@ -54,18 +57,16 @@ impl Parents {
     }
 
     fn add(&mut self, key: &ObjectKey, parent: Parent) {
-        let of_namespace = self.0.entry((key.kind, Arc::clone(&key.namespace))).or_default();
+        let of_kind = self.0.entry(key.kind).or_default();
+        let of_namespace = of_kind.entry(Arc::clone(&key.namespace)).or_default();
         of_namespace.insert(Arc::clone(&key.name), parent);
     }
 
     /// What of ours a parentRef names.
     fn find(&self, route: &ObjectKey, parent: &ParentReference) -> Option<Parent> {
         let kind = Kind::find(parent.group.as_str(), parent.kind.as_str())?;
-        let namespace = match &parent.namespace {
-            Some(namespace) => Arc::from(namespace.as_str()),
-            None => Arc::clone(&route.namespace),
-        };
-        self.0.get(&(kind, namespace))?.get(parent.name.as_str()).copied()
+        let namespace = parent.namespace.as_ref().map_or(&*route.namespace, |namespace| namespace.as_str());
+        self.0.get(&kind)?.get(namespace)?.get(parent.name.as_str()).copied()
     }
 }
 
@@ -228,17 +229,12 @@ fn attach(
             [one] => bind(Some(one.shared())).into_iter().collect(),
             names => names.iter().filter_map(|name| bind(Some(name.shared()))).collect(),
         };
-        let is_refused = |host: &&HostBinding| {
-            // Connections without TLS have no name.
-            listener.protocol != Protocol::Tcp
-                && !gateway.hostnames.allow(&route.namespace, host.serves.as_deref())
-        };
-        if let Some(refused) = hosts.iter().find(is_refused) {
-            let message = format!(
-                "namespace {} may not use hostname {}; `allowedHostnames` of the gateway's GatewayConfig must name it",
-                route.namespace,
-                refused.serves.as_deref().unwrap_or("* (all)")
-            );
+        let refusal =
+            |host: &HostBinding| gateway.hostnames.refusal(&route.namespace, host.serves.as_deref());
+        // Connections without TLS have no name.
+        if listener.protocol != Protocol::Tcp
+            && let Some(message) = hosts.iter().find_map(refusal)
+        {
             return refuse("NotAllowedByListeners", message);
         }
         if let Some((kind, host)) = listener.claimed_by_other(route.kind, &hosts) {

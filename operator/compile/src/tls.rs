@@ -55,17 +55,14 @@ pub fn references(objects: &ObjectSet) -> References {
         if !matches!(classes.find(&spec.gateway_class_name), ClassOf::Ours(_)) {
             continue;
         }
-        for tls in spec.listeners.iter().filter_map(|listener| listener_tls(objects, key, listener)) {
-            let places = tls.certificate_refs.iter().filter_map(|one| secret(objects, key, one).ok());
+        let own = spec.listeners.iter().map(|listener| (key, listener));
+        let taken = sets.of(key).iter().filter(|set| takes(objects, key, spec, set.key));
+        let of_sets =
+            taken.flat_map(|set| set.spec.listeners.iter().map(move |listener| (set.key, listener)));
+        for (owner, listener) in own.chain(of_sets) {
+            let Some(tls) = listener_tls(objects, owner, listener) else { continue };
+            let places = tls.certificate_refs.iter().filter_map(|one| secret(objects, owner, one).ok());
             found.secrets.extend(places);
-        }
-        for set in sets.of(key).iter().filter(|set| takes(objects, key, spec, set.key)) {
-            let written =
-                set.spec.listeners.iter().filter_map(|listener| listener_tls(objects, set.key, listener));
-            for tls in written {
-                let places = tls.certificate_refs.iter().filter_map(|one| secret(objects, set.key, one).ok());
-                found.secrets.extend(places);
-            }
         }
         let backend = spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
         if let Some(Ok(place)) = backend
@@ -121,7 +118,8 @@ pub(crate) fn client_certificate(
     })
 }
 
-/// TLS that a listener of `owner`, the gateway or a set, ends on `port`; `is_stream` where it knows nothing of what is inside.
+/// TLS that a listener of `owner`, the gateway or a set, ends on `port`; `is_stream` where it knows nothing of what is
+/// inside.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn terminate(
     objects: &ObjectSet,

@@ -612,8 +612,8 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Decodes chunks and writes them in the framing wanted; tells what was in them. Returns bytes taken, body bytes among them, and
-/// whether the body is complete.
+/// Decodes chunks and writes them in the framing wanted; tells what was in them. Returns bytes taken, body bytes among
+/// them, and whether the body is complete.
 fn recode(
     worker: &Worker,
     decoder: &mut ChunkedDecoder,

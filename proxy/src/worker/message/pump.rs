@@ -3,8 +3,6 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use igw_h1::Body;
-
 use super::{BodyPiece, ClientSide, Piece, ServerSide};
 use crate::worker::Worker;
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
@@ -59,7 +57,6 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
         timer: &'a Timer,
         limits: AttemptLimits<'a>,
     ) -> Self {
-        let has_body = !request.is_complete && matches!(request.body, Body::Length(_) | Body::Chunked);
         let now = worker.wheel.now();
         let pump = Self {
             worker,
@@ -68,7 +65,7 @@ impl<'a, C: ClientSide, S: ServerSide> Pump<'a, C, S> {
             request,
             timer,
             limits,
-            upload: if has_body { Upload::Open } else { Upload::Done },
+            upload: if request.has_whole_body() { Upload::Done } else { Upload::Open },
             unreleased: 0,
             is_answer_done: false,
             turn: Turn::default(),
