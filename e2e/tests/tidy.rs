@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 }
 
 /// Crates of ours that each crate may use.
-const DIRECTION: [(&str, &[&str]); 10] = [
+const DIRECTION: [(&str, &[&str]); 11] = [
     ("igw-crds", &[]),
     ("igw-compile", &["igw-crds", "igw-route"]),
     ("igw-opensvc", &[]),
@@ -23,6 +23,7 @@ const DIRECTION: [(&str, &[&str]); 10] = [
     // The walkthrough reaches any cluster through the client.
     ("igw-e2e", &["igw-crds", "igw-emulator", "igw-opensvc"]),
     ("igw-emulator", &[]),
+    ("igw-conformance", &[]),
 ];
 
 /// Crates of others that only these crates of ours may use.

@@ -1,0 +1,9 @@
+//! What the conformance suite of the Gateway API needs around a gateway, on one machine.
+//!
+//! The suite writes Deployments and Services and waits for Pods; it starts nothing itself. [`workloads`] turns what it
+//! writes into back ends, and [`echo`] is what those back ends do. Both speak to the gateway as strangers would: over
+//! sockets, and over the dialect of Kubernetes.
+
+pub mod echo;
+mod query;
+pub mod workloads;
