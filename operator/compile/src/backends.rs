@@ -22,6 +22,7 @@ use crate::listeners::{GATEWAY_GROUP, GatewayNode};
 use crate::named::Named;
 use crate::permissions::{allowed_networks, allows_name, refused_endpoint};
 use crate::policies::Policies;
+use crate::services::Services;
 use crate::status::Status;
 
 /// Back ends as routes ask for them.
@@ -29,6 +30,7 @@ pub(crate) struct Backends<'o> {
     objects: &'o ObjectSet,
     cluster: &'o str,
     members: Option<&'o Members>,
+    services: Option<&'o Services>,
     policies: &'o Policies<'o>,
     tls: BackendTlsPolicies<'o>,
     made: Vec<Backend>,
@@ -53,6 +55,7 @@ impl<'o> Backends<'o> {
             objects,
             cluster: &facts.cluster,
             members: facts.members.as_ref(),
+            services: facts.services.as_ref(),
             policies,
             tls: BackendTlsPolicies::new(objects, facts),
             made: Vec::new(),
@@ -138,6 +141,10 @@ impl<'o> Backends<'o> {
             let message = format!("Service {namespace}/{name} needs a port; add `port`");
             return Err(BadReference { reason: "BackendNotFound", message });
         };
+        if let Some(services) = self.services {
+            let (endpoints, protocol) = services.endpoints(namespace, name, port)?;
+            return Ok(self.known_service(namespace, name, port, endpoints, protocol));
+        }
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
         self.check_asked("Service", namespace, name, &fqdn, port)?;
         if self.members.is_some_and(|members| !members.services.contains(&format!("{namespace}/{name}"))) {
@@ -271,6 +278,28 @@ impl<'o> Backends<'o> {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         let target = Target { kind: "Service", namespace, name, port: Some(port) };
         self.make(key, target, vec![EndpointSource::Template(template)], policy)
+    }
+
+    /// A service whose endpoints are told: nothing is asked of DNS, and whoever tells them judges their health.
+    fn known_service(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        port: u16,
+        endpoints: Vec<EndpointSource>,
+        protocol: BackendProtocol,
+    ) -> BackendId {
+        let key = format!("Service/{namespace}/{name}:{port}");
+        let policy = self.policies.find("Service", namespace, name, Some(port));
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let target = Target { kind: "Service", namespace, name, port: Some(port) };
+        let id = self.make(key, target, endpoints, policy);
+        if policy.is_none_or(|policy| policy.app_protocol.is_none())
+            && let Some(made) = self.made.last_mut()
+        {
+            made.protocol = protocol;
+        }
+        id
     }
 
     fn backend(&mut self, namespace: &str, name: &str, spec: &BackendSpec) -> BackendId {
