@@ -41,6 +41,8 @@ pub struct Facts {
     pub members: Option<Members>,
     /// Services with their endpoints, where somebody tells them; nothing where DNS does.
     pub services: Option<Services>,
+    /// Addresses of gateways that name none, by `namespace/name`: what became of [`crate::askers`].
+    pub leases: BTreeMap<String, IpAddr>,
     /// Certificates and authorities, at least those of [`crate::references`].
     pub material: Material,
     /// What certificate authorities may ask every proxy for.
