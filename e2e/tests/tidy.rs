@@ -24,7 +24,8 @@ const DIRECTION: [(&str, &[&str]); 12] = [
     // The walkthrough reaches any cluster through the client.
     ("igw-e2e", &["igw-crds", "igw-emulator", "igw-opensvc"]),
     ("igw-emulator", &[]),
-    ("igw-conformance", &[]),
+    // The suite's server is a program around the engine.
+    ("igw-conformance", &["igw", "igw-crds", "igw-compile", "igw-kube"]),
 ];
 
 /// Crates of others that only these crates of ours may use.
