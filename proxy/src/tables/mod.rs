@@ -16,13 +16,13 @@ use igw_crds::snapshot::{
 };
 use igw_route::{PortRoutes, cors};
 use ipnet::IpNet;
-use rustls::ServerConfig;
 
 pub(crate) use build::Lasting;
 use clients::ClientTables;
 
 use crate::metrics::series::Series;
 use crate::metrics::streams::StreamSeries;
+use crate::tls::clients::Ending;
 use crate::upstream::backend::Backend;
 use crate::upstream::secure::ClientIdentity;
 
@@ -68,7 +68,7 @@ pub(crate) struct PortTables {
     /// Names of the gateway's listeners, by index; those of other ports too.
     pub(crate) listeners: Vec<Arc<str>>,
     /// TLS that listeners end, by listener index; nothing on a port without TLS.
-    pub(crate) tls: Option<Vec<Option<Arc<ServerConfig>>>>,
+    pub(crate) tls: Option<Vec<Option<Ending>>>,
     /// What the gateway shows to endpoints that ask for a certificate.
     pub(crate) client_identity: Option<Arc<ClientIdentity>>,
     /// What listeners believe of clients, by listener index.
