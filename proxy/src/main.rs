@@ -13,6 +13,7 @@ mod corpus;
 mod log;
 mod memory;
 mod metrics;
+mod place;
 mod proxy_protocol;
 mod shared;
 mod supervisor;

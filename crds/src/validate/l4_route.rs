@@ -1,10 +1,10 @@
-//! Rules of TCPRoute and TLSRoute.
+//! Rules of TCPRoute, UDPRoute and TLSRoute.
 
 use super::Problems;
 use super::http_route::parents;
-use crate::objects::l4_route::{L4RouteRule, TcpRouteSpec, TlsRouteSpec};
+use crate::objects::l4_route::{L4RouteRule, NamelessRouteSpec, TlsRouteSpec};
 
-pub(crate) fn tcp_route(spec: &TcpRouteSpec, problems: &mut Problems) {
+pub(crate) fn nameless_route(spec: &NamelessRouteSpec, problems: &mut Problems) {
     parents(&spec.parent_refs, problems);
     rules(&spec.rules, problems);
 }

@@ -381,6 +381,7 @@ fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
         Kind::Resolver => spec(root).map(Spec::Resolver),
         Kind::TcpRoute => spec(root).map(Box::new).map(Spec::TcpRoute),
         Kind::TlsRoute => spec(root).map(Box::new).map(Spec::TlsRoute),
+        Kind::UdpRoute => spec(root).map(Box::new).map(Spec::UdpRoute),
         Kind::ConfigMap => content(root).map(Spec::ConfigMap),
         Kind::Namespace => content(root).map(Spec::Namespace),
         Kind::Secret => content(root).map(Spec::Secret),

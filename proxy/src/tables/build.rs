@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot};
+use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot, Transport};
 use igw_route::PortRoutes;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use super::challenges::Challenges;
 use super::clients::{ClientTables, networks};
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
+use crate::place::Place;
 use crate::tls::config::Configs;
 use crate::tls::keys::Keys;
 use crate::upstream::backend::Backend;
@@ -23,8 +24,8 @@ use crate::upstream::secure::ClientIdentity;
 pub(crate) struct Lasting {
     n_workers: usize,
     pub(crate) series: Arc<SeriesIndex>,
-    /// Numbers of ports by gateway and port; never used again for another.
-    ports: HashMap<(String, u16), usize>,
+    /// Numbers of ports by gateway, transport and port; never used again for another.
+    ports: HashMap<(String, Transport, u16), usize>,
     backends: HashMap<String, Arc<Backend>>,
     n_backends: usize,
     n_tables: u64,
@@ -63,7 +64,7 @@ impl Lasting {
         self.series.sweep(crate::clock::now_ms());
         let backends = self.backends(snapshot);
         let rules = rules(snapshot, &backends);
-        let mut taken: HashSet<SocketAddr> = HashSet::new();
+        let mut taken: HashSet<Place> = HashSet::new();
         let mut binds = Vec::new();
         let mut faults = BTreeMap::new();
         let mut used_identities = HashMap::new();
@@ -74,13 +75,14 @@ impl Lasting {
             let settings = Arc::new(gateway.settings.clone());
             let listeners: Vec<Arc<str>> =
                 gateway.listeners.iter().map(|listener| listener.name.as_str().into()).collect();
-            let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+            let mut by_port: BTreeMap<(Transport, u16), Vec<usize>> = BTreeMap::new();
             for (position, listener) in gateway.listeners.iter().enumerate() {
-                by_port.entry(listener.port).or_default().push(position);
+                let port = (listener.protocol.transport(), listener.port);
+                by_port.entry(port).or_default().push(position);
             }
             let client_identity = self.client_identity(gateway, &mut used_identities);
-            for (number, positions) in by_port {
-                let port = self.port(&name, number);
+            for ((transport, number), positions) in by_port {
+                let port = self.port(&name, transport, number);
                 let routes = PortRoutes::build(snapshot, index, &positions);
                 let protocols: Vec<Protocol> =
                     gateway.listeners.iter().map(|listener| listener.protocol).collect();
@@ -140,9 +142,10 @@ impl Lasting {
                 }
                 ports[port] = Some(Arc::new(tables));
                 for address in addresses(gateway, number) {
-                    // The older gateway has an address; gateways come in that order.
-                    if taken.insert(address) {
-                        binds.push(Bind { address, port });
+                    let place = Place { address, transport };
+                    // The older gateway has a place; gateways come in that order.
+                    if taken.insert(place) {
+                        binds.push(Bind { place, port });
                     }
                 }
             }
@@ -225,9 +228,9 @@ impl Lasting {
         Some(identity)
     }
 
-    fn port(&mut self, gateway: &str, number: u16) -> usize {
+    fn port(&mut self, gateway: &str, transport: Transport, number: u16) -> usize {
         let next = self.ports.len();
-        *self.ports.entry((gateway.to_owned(), number)).or_insert(next)
+        *self.ports.entry((gateway.to_owned(), transport, number)).or_insert(next)
     }
 
     /// Back ends by index of the snapshot. A known key keeps its back end with all its state.
@@ -287,7 +290,7 @@ impl Lasting {
                     .map(|candidate| candidate.backend.as_ref().map(|backend| backend.key.to_string()))
                     .map(Option::unwrap_or_default)
                     .chain([String::new()]);
-                let is_stream = matches!(protocols.get(target.listener), Some(Protocol::Tcp | Protocol::Tls));
+                let is_stream = protocols.get(target.listener).is_some_and(|protocol| protocol.is_stream());
                 let (mut series, mut streams) = (Vec::new(), Vec::new());
                 match is_stream {
                     true => streams.extend(backends.map(|backend| self.series.stream(labels(backend)))),

@@ -8,7 +8,7 @@ pub(crate) mod challenges;
 pub(crate) mod clients;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use igw_crds::snapshot::{
@@ -23,6 +23,7 @@ use clients::ClientTables;
 
 use crate::metrics::series::Series;
 use crate::metrics::streams::StreamSeries;
+use crate::place::Place;
 use crate::upstream::backend::Backend;
 use crate::upstream::secure::ClientIdentity;
 
@@ -39,7 +40,7 @@ pub(crate) struct Tables {
     pub(crate) tells_clients: bool,
     /// Every back end in use.
     pub(crate) backends: Vec<Arc<Backend>>,
-    /// Sockets wanted: address and the port number that serves it. No address twice.
+    /// Sockets wanted: place and the port number that serves it. No place twice.
     pub(crate) binds: Vec<Bind>,
     /// Certificates that are served, each once.
     pub(crate) certificates: Vec<Certificate>,
@@ -49,10 +50,10 @@ pub(crate) struct Tables {
     pub(crate) faults: BTreeMap<(Arc<str>, Arc<str>), String>,
 }
 
-/// One address to listen on.
+/// One place to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bind {
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     pub(crate) port: usize,
 }
 
