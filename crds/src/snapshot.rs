@@ -8,6 +8,7 @@
 mod challenge;
 mod client;
 mod cors;
+mod session;
 mod settings;
 mod tls;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use challenge::Challenge;
 pub use client::{ClientRules, ProxyVersion};
 pub use cors::Cors;
+pub use session::{Session, SessionCarrier};
 pub use settings::{AccessLog, LogFormat, LogOutput, Settings};
 pub use tls::{
     ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
@@ -189,6 +191,9 @@ pub struct Rule {
     /// When a request is tried again; `None`: at most two more times where nothing is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// How requests of one client stay with one endpoint; `None`: they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
 }
 
 impl Rule {

@@ -15,6 +15,7 @@ mod memory;
 mod metrics;
 mod place;
 mod proxy_protocol;
+mod sessions;
 mod shared;
 mod supervisor;
 mod tables;

@@ -28,6 +28,7 @@ use super::memory::Memory;
 use super::state::{State, write_atomic};
 use super::store::{Hints, Store};
 use super::watch::Watch;
+use crate::certificates::sessions::SessionSecret;
 use crate::certificates::vault::Vault;
 use crate::doors::metrics::Metrics;
 use crate::doors::sync_server::Sealed;
@@ -72,6 +73,7 @@ pub struct Reconciler {
     records: BTreeMap<ObjectKey, Record>,
     compiled: Option<Compiled>,
     vault: Vault,
+    sessions: SessionSecret,
     issuance: Issuance,
     /// The objects of the last compilation.
     objects: ObjectSet,
@@ -143,6 +145,7 @@ impl Reconciler {
             records: BTreeMap::new(),
             compiled: None,
             vault: Vault::load(&state.path(KEYS)),
+            sessions: SessionSecret::keep(&state.path(SESSIONS), write_atomic),
             issuance,
             objects: ObjectSet::default(),
             is_issuance_due: false,
@@ -274,6 +277,7 @@ impl Reconciler {
     fn publish_snapshot(&mut self) {
         let Some(compiled) = &self.compiled else { return };
         let mut keys = self.vault.keys(&compiled.snapshot);
+        self.sessions.add_keys(&compiled.snapshot, &mut keys);
         self.issuance.add_keys(&mut keys);
         let sealed = Envelope::seal(self.ledger.epoch, self.generation + 1, &compiled.snapshot)
             .and_then(|envelope| Sealed::new(&envelope, keys));
@@ -527,6 +531,8 @@ const MAX_LOGGED: usize = 200;
 /// Folder of private keys.
 const KEYS: &str = "keys";
 /// File of the ledger.
+/// File of what keys of sessions are derived from.
+const SESSIONS: &str = "sessions.secret";
 const LEDGER: &str = "ledger.json";
 /// File of the last good objects.
 const OBJECTS: &str = "objects.json";

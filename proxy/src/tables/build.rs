@@ -15,6 +15,7 @@ use super::clients::{ClientTables, networks};
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
 use crate::place::Place;
+use crate::sessions::{SessionKey, SessionRule};
 use crate::tls::config::Configs;
 use crate::tls::keys::Keys;
 use crate::upstream::backend::Backend;
@@ -69,6 +70,7 @@ impl Lasting {
         let mut faults = BTreeMap::new();
         let mut used_identities = HashMap::new();
         self.tls.begin();
+        let session_names = snapshot.session_keys();
         let mut ports: Vec<Option<Arc<PortTables>>> = Vec::new();
         for (index, gateway) in snapshot.gateways.iter().enumerate() {
             let name: Arc<str> = format!("{}/{}", gateway.namespace, gateway.name).into();
@@ -80,6 +82,7 @@ impl Lasting {
                 let port = (listener.protocol.transport(), listener.port);
                 by_port.entry(port).or_default().push(position);
             }
+            let session_key = self.session_key(&session_names, gateway);
             let client_identity = self.client_identity(gateway, &mut used_identities);
             for ((transport, number), positions) in by_port {
                 let port = self.port(&name, transport, number);
@@ -111,6 +114,7 @@ impl Lasting {
                 let tls = self.tls(&name, gateway, &positions, &mut faults);
                 let tables = PortTables {
                     tls,
+                    session_key: session_key.clone(),
                     client_identity: client_identity.clone(),
                     is_tcp: here().any(|listener| listener.protocol == Protocol::Tcp),
                     clients: gateway
@@ -205,6 +209,23 @@ impl Lasting {
             }
         }
         is_tls.then_some(configs)
+    }
+
+    /// What seals the sessions of a gateway, where a rule has some.
+    fn session_key(
+        &self,
+        names: &BTreeMap<String, String>,
+        gateway: &snapshot::Gateway,
+    ) -> Option<Arc<SessionKey>> {
+        let name = gateway.session_key();
+        if !names.contains_key(&name) {
+            return None;
+        }
+        let key = self.keys.session(&name);
+        if key.is_none() {
+            warn!(gateway = gateway.name, "the key of sessions did not arrive; they stay with no endpoint");
+        }
+        key.map(Arc::new)
     }
 
     /// What a gateway shows to endpoints that ask. The same certificate keeps its connections.
@@ -347,9 +368,11 @@ fn rule_tables(
             ActionTables::Forward(candidates)
         }
     };
+    let name = rule.name.clone().unwrap_or_else(|| index.to_string());
     RuleTables {
         route: Arc::clone(route),
-        name: rule.name.clone().unwrap_or_else(|| index.to_string()),
+        session: rule.session.as_ref().map(|session| SessionRule::new(session, route, &name)),
+        name,
         prefixes: rule
             .matches
             .iter()
@@ -379,6 +402,7 @@ fn missing_rule() -> RuleTables {
         request_timeout_ms: 0,
         backend_timeout_ms: None,
         retry: None,
+        session: None,
     }
 }
 

@@ -24,6 +24,7 @@ use clients::ClientTables;
 use crate::metrics::series::Series;
 use crate::metrics::streams::StreamSeries;
 use crate::place::Place;
+use crate::sessions::{SessionKey, SessionRule};
 use crate::upstream::backend::Backend;
 use crate::upstream::secure::ClientIdentity;
 
@@ -70,6 +71,8 @@ pub(crate) struct PortTables {
     pub(crate) listeners: Vec<Arc<str>>,
     /// TLS that listeners end, by listener index; nothing on a port without TLS.
     pub(crate) tls: Option<Vec<Option<Arc<ServerConfig>>>>,
+    /// What seals sessions; nothing if no rule has any.
+    pub(crate) session_key: Option<Arc<SessionKey>>,
     /// What the gateway shows to endpoints that ask for a certificate.
     pub(crate) client_identity: Option<Arc<ClientIdentity>>,
     /// What listeners believe of clients, by listener index.
@@ -116,6 +119,7 @@ pub(crate) struct RuleTables {
     /// `None`: the gateway's.
     pub(crate) backend_timeout_ms: Option<u64>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) session: Option<SessionRule>,
 }
 
 /// What a rule does.
