@@ -214,12 +214,12 @@ fn references() {
 
 #[test]
 fn what_is_not_served_is_told_and_answers_500() {
-    let sticky = "{sessionPersistence: {}, backendRefs: [{name: s, port: 80}]}";
+    let strange = "{filters: [{type: ExtensionRef, extensionRef: {group: a.test, kind: A, name: a}}], backendRefs: [{name: s, port: 80}]}";
     let good = "{matches: [{path: {value: /good}}], backendRefs: [{name: s, port: 80}]}";
-    let all = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{sticky}]"));
+    let all = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{strange}]"));
     check(&all, &["HTTPRoute r g Accepted=False/UnsupportedValue"]);
     let some =
-        gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{sticky}, {good}]"));
+        gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{strange}, {good}]"));
     check(
         &some,
         &["HTTPRoute r g Accepted=True/Accepted", "HTTPRoute r g PartiallyInvalid=True/UnsupportedValue"],
