@@ -11,18 +11,21 @@ fn root() -> PathBuf {
 }
 
 /// Crates of ours that each crate may use.
-const DIRECTION: [(&str, &[&str]); 10] = [
+const DIRECTION: [(&str, &[&str]); 12] = [
     ("igw-crds", &[]),
     ("igw-compile", &["igw-crds", "igw-route"]),
     ("igw-opensvc", &[]),
+    ("igw-kube", &["igw-crds"]),
     ("igw-route", &["igw-crds"]),
     ("igw-h1", &[]),
     ("igw-dns", &[]),
-    ("igw", &["igw-crds", "igw-compile", "igw-opensvc", "igw-route"]),
+    ("igw", &["igw-crds", "igw-compile", "igw-opensvc", "igw-kube", "igw-route"]),
     ("igw-proxy", &["igw-crds", "igw-route", "igw-h1", "igw-dns"]),
     // The walkthrough reaches any cluster through the client.
     ("igw-e2e", &["igw-crds", "igw-emulator", "igw-opensvc"]),
     ("igw-emulator", &[]),
+    // The suite's server is a program around the engine.
+    ("igw-conformance", &["igw", "igw-crds", "igw-compile", "igw-kube"]),
 ];
 
 /// Crates of others that only these crates of ours may use.

@@ -24,7 +24,8 @@ pub struct GatewayConfigSpec {
     /// The OpenSVC service. Cluster mode only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceTemplate>,
-    /// Addresses for gateways that ask for one, in CIDR form. Cluster mode only.
+    /// Addresses for gateways that name none, in CIDR form: each gets one of its own and keeps it. Default: none, and
+    /// such gateways bind every address. Standalone mode only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub address_pool: Vec<Cidr>,
     /// Admin address of the proxy.

@@ -172,6 +172,23 @@ impl Cidr {
             _ => false,
         }
     }
+
+    /// The address at a place of the network, counted from its first one; nothing beyond its last one.
+    #[must_use]
+    pub fn address(&self, place: u64) -> Option<IpAddr> {
+        match network(&self.0)? {
+            (IpAddr::V4(base), length) => {
+                let place = u32::try_from(place).ok()?;
+                let size = u32::MAX.checked_shr(length).unwrap_or(0);
+                (place <= size).then(|| IpAddr::V4((base.to_bits() & !size | place).into()))
+            }
+            (IpAddr::V6(base), length) => {
+                let size = u128::MAX.checked_shr(length).unwrap_or(0);
+                let place = u128::from(place);
+                (place <= size).then(|| IpAddr::V6((base.to_bits() & !size | place).into()))
+            }
+        }
+    }
 }
 
 // === impl TimeSpan ===

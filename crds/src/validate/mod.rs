@@ -10,12 +10,15 @@ mod l4_route;
 mod ours;
 
 use crate::objects::{Object, Spec};
+use crate::yaml::Fault;
 
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Field, like `spec.rules[0].matches`.
     pub field: String,
+    /// Sort of the mistake.
+    pub fault: Fault,
     /// What is wrong.
     pub message: String,
     /// What is allowed.
@@ -67,7 +70,13 @@ pub fn validate(object: &Object) -> Vec<Problem> {
 
 impl Problems {
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) -> &mut Problem {
-        self.found.push(Problem { field: field.into(), message: message.into(), allowed: None, hint: None });
+        self.found.push(Problem {
+            field: field.into(),
+            fault: Fault::Invalid,
+            message: message.into(),
+            allowed: None,
+            hint: None,
+        });
         let last = self.found.len() - 1;
         &mut self.found[last]
     }
@@ -75,7 +84,12 @@ impl Problems {
     /// A number of things out of its bounds.
     pub(crate) fn length(&mut self, field: &str, got: usize, min: usize, max: usize, what: &str) {
         if got < min || got > max {
-            self.add(field, format!("{got} {what}")).allows(format!("{min} to {max} {what}"));
+            let fault = match what {
+                _ if got < min => Fault::Invalid,
+                "characters" => Fault::TooLong,
+                _ => Fault::TooMany,
+            };
+            self.add(field, format!("{got} {what}")).is_a(fault).allows(format!("{min} to {max} {what}"));
         }
     }
 
@@ -103,6 +117,7 @@ impl Problems {
         for (index, name) in names.enumerate() {
             if !seen.insert(name.to_owned()) {
                 self.add(format!("{field}[{index}]{part}"), format!("`{name}` stands twice"))
+                    .is_a(Fault::Duplicate)
                     .hints("every one needs a name of its own");
             }
         }
@@ -112,6 +127,11 @@ impl Problems {
 // === impl Problem ===
 
 impl Problem {
+    pub(crate) fn is_a(&mut self, fault: Fault) -> &mut Self {
+        self.fault = fault;
+        self
+    }
+
     pub(crate) fn allows(&mut self, allowed: impl Into<String>) -> &mut Self {
         self.allowed = Some(allowed.into());
         self

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
+use super::fault::Fault;
 use super::suggest::nearest;
 use super::tree::{Entry, Node, Position, Value};
 
@@ -13,8 +14,9 @@ pub(crate) struct DecodeError {
     pub(crate) at: Option<Position>,
     /// Steps from the inside out.
     steps: Vec<String>,
-    /// The field is one that the type does not have.
-    pub(crate) is_unknown_field: bool,
+    pub(crate) fault: Fault,
+    /// Name of a field that the mapping at `at` must have and has not.
+    pub(crate) missing: Option<&'static str>,
     pub(crate) message: String,
     pub(crate) allowed: Option<String>,
     pub(crate) hint: Option<String>,
@@ -54,7 +56,15 @@ impl DecodeError {
     }
 
     fn new(message: String) -> Self {
-        Self { at: None, steps: Vec::new(), is_unknown_field: false, message, allowed: None, hint: None }
+        Self {
+            at: None,
+            steps: Vec::new(),
+            fault: Fault::Invalid,
+            missing: None,
+            message,
+            allowed: None,
+            hint: None,
+        }
     }
 
     fn or_at(mut self, at: Position) -> Self {
@@ -102,16 +112,18 @@ impl de::Error for DecodeError {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self { is_unknown_field: true, ..Self::unknown("field", field, expected) }
+        Self { fault: Fault::UnknownField, ..Self::unknown("field", field, expected) }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("value", variant, expected)
+        Self { fault: Fault::Unsupported, ..Self::unknown("value", variant, expected) }
     }
 
     fn missing_field(field: &'static str) -> Self {
         let mut error = Self::new(format!("field `{field}` is missing"));
         error.hint = Some(format!("add `{field}`"));
+        error.fault = Fault::Missing;
+        error.missing = Some(field);
         error
     }
 
@@ -122,6 +134,7 @@ impl de::Error for DecodeError {
             found => found.to_string(),
         };
         let mut error = Self::new(format!("{found_in_words}, expected {}", in_words(&expected.to_string())));
+        error.fault = Fault::Type;
         if matches!(
             found,
             de::Unexpected::Signed(_)
@@ -153,6 +166,7 @@ impl<'n> NodeDeserializer<'n> {
         let found = match &self.node.value {
             Value::Sequence(_) => de::Unexpected::Seq,
             Value::Mapping(_) => de::Unexpected::Map,
+            Value::Hidden => de::Unexpected::Unit,
             Value::Scalar { text, is_plain } => {
                 return scalar_error(text, *is_plain, visitor).or_at(self.node.at);
             }
@@ -174,7 +188,7 @@ fn scalar_error<'de, V: Visitor<'de>>(text: &str, is_plain: bool, visitor: &V) -
 }
 
 /// What plain text means (YAML 1.2, core schema).
-enum Plain {
+pub(crate) enum Plain {
     Null,
     Bool(bool),
     Signed(i64),
@@ -183,7 +197,7 @@ enum Plain {
     Text,
 }
 
-fn plain(text: &str, is_plain: bool) -> Plain {
+pub(crate) fn plain(text: &str, is_plain: bool) -> Plain {
     if !is_plain {
         return Plain::Text;
     }
@@ -219,6 +233,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         let visited = match &self.node.value {
             Value::Sequence(_) => return self.deserialize_seq(visitor),
             Value::Mapping(_) => return self.deserialize_map(visitor),
+            Value::Hidden => visitor.visit_unit(),
             Value::Scalar { text, is_plain } => match plain(text, *is_plain) {
                 Plain::Null => visitor.visit_unit(),
                 Plain::Bool(value) => visitor.visit_bool(value),
@@ -249,6 +264,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
             Value::Scalar { text, is_plain } if matches!(plain(text, *is_plain), Plain::Null) => {
                 visitor.visit_none()
             }
+            Value::Hidden => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
@@ -323,7 +339,8 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, DecodeError> {
-        let Some((index, node)) = self.items.next() else { return Ok(None) };
+        let shown = |(_, node): &(usize, &Node)| !matches!(node.value, Value::Hidden);
+        let Some((index, node)) = self.items.by_ref().find(shown) else { return Ok(None) };
         let item = seed.deserialize(NodeDeserializer { node });
         item.map(Some).map_err(|error| error.or_at(node.at).inside(format!("[{index}]")))
     }
@@ -333,7 +350,8 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
     type Error = DecodeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        let Some(entry) = self.entries.next() else { return Ok(None) };
+        let shown = |entry: &&Entry| !matches!(entry.node.value, Value::Hidden);
+        let Some(entry) = self.entries.by_ref().find(shown) else { return Ok(None) };
         self.current = Some(entry);
         let key: de::value::StrDeserializer<'_, DecodeError> = entry.key.as_str().into_deserializer();
         seed.deserialize(key).map(Some).map_err(|error| error.or_at(entry.at).inside(entry.key.clone()))

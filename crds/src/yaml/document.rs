@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::decode::{DecodeError, decode};
 use super::diagnostic::{Diagnostic, Severity};
+use super::fault::Fault;
 use super::split::{Piece, split};
 use super::suggest::nearest;
 use super::tree::{self, Node, Position, Value};
@@ -74,14 +75,15 @@ struct Outcome {
     key: Option<ObjectKey>,
 }
 
-struct Finding {
+pub(super) struct Finding {
     severity: Severity,
-    /// The field is one that nobody here knows.
-    is_unknown_field: bool,
-    at: Position,
-    field: String,
-    message: String,
-    allowed: Option<String>,
+    pub(super) fault: Fault,
+    pub(super) at: Position,
+    pub(super) field: String,
+    /// Name of a field that the mapping at `at` must have and has not.
+    pub(super) missing: Option<&'static str>,
+    pub(super) message: String,
+    pub(super) allowed: Option<String>,
     hint: Option<String>,
 }
 
@@ -202,7 +204,8 @@ fn interpret(home: &str, piece: &Piece<'_>, is_lenient: bool) -> Outcome {
                 if error.at.line == 0 { Position { line: first_line(piece), column: 1 } } else { error.at };
             let finding = Finding {
                 severity: Severity::Error,
-                is_unknown_field: false,
+                fault: Fault::Invalid,
+                missing: None,
                 at,
                 field: String::new(),
                 message: error.message,
@@ -244,7 +247,8 @@ fn interpret(home: &str, piece: &Piece<'_>, is_lenient: bool) -> Outcome {
     if !kind.is_namespaced() && metadata.namespace.is_some() {
         findings.push(Finding {
             severity: Severity::Error,
-            is_unknown_field: false,
+            fault: Fault::Invalid,
+            missing: None,
             at: root.locate("metadata.namespace"),
             field: "metadata.namespace".to_owned(),
             message: format!("{kind} belongs to the whole cluster and has no namespace"),
@@ -256,7 +260,7 @@ fn interpret(home: &str, piece: &Piece<'_>, is_lenient: bool) -> Outcome {
     let spec = loop {
         match decode_spec(kind, &root) {
             Ok(spec) => break spec,
-            Err(finding) if is_lenient && finding.is_unknown_field && root.remove(finding.at) => {
+            Err(finding) if is_lenient && finding.fault == Fault::UnknownField && root.remove(finding.at) => {
                 let hint = "it is ignored; correct it, or use an igw that knows it".to_owned();
                 findings.push(Finding { severity: Severity::Warning, hint: Some(hint), ..*finding });
             }
@@ -284,7 +288,8 @@ fn kind_of(root: &Node, piece: &Piece<'_>) -> Result<Kind, Refusal> {
             let field = field.to_owned();
             Refusal::Finding(Box::new(Finding {
                 severity: Severity::Error,
-                is_unknown_field: false,
+                fault: Fault::Invalid,
+                missing: None,
                 at,
                 field,
                 message,
@@ -324,7 +329,8 @@ fn kind_of(root: &Node, piece: &Piece<'_>) -> Result<Kind, Refusal> {
     if LATER.contains(&(group, name.as_str())) {
         return Err(Refusal::Finding(Box::new(Finding {
             severity: Severity::Warning,
-            is_unknown_field: false,
+            fault: Fault::Invalid,
+            missing: None,
             at: name_at,
             field: "kind".to_owned(),
             message: format!("kind {name} is not served by this version and is left out"),
@@ -363,7 +369,7 @@ fn kind_of(root: &Node, piece: &Piece<'_>) -> Result<Kind, Refusal> {
     Err(Refusal::Foreign(Foreign { line: first_line(piece), api_version, kind: name }))
 }
 
-fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
+pub(super) fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
     match kind {
         Kind::Backend => spec(root).map(Spec::Backend),
         Kind::BackendPolicy => spec(root).map(Box::new).map(Spec::BackendPolicy),
@@ -391,11 +397,14 @@ fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>> {
 fn spec<T: DeserializeOwned>(root: &Node) -> Result<T, Box<Finding>> {
     const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
     if let Value::Mapping(entries) = &root.value
-        && let Some(entry) = entries.iter().find(|entry| !FIELDS.contains(&entry.key.as_str()))
+        && let Some(entry) = entries
+            .iter()
+            .find(|entry| !matches!(entry.node.value, Value::Hidden) && !FIELDS.contains(&entry.key.as_str()))
     {
         return Err(Box::new(Finding {
             severity: Severity::Error,
-            is_unknown_field: true,
+            fault: Fault::UnknownField,
+            missing: None,
             at: entry.at,
             field: entry.key.clone(),
             message: format!("unknown field `{}`", entry.key),
@@ -428,7 +437,8 @@ fn missing(field: &str, at: Position) -> Finding {
     let name = field.rsplit('.').next().unwrap_or(field);
     Finding {
         severity: Severity::Error,
-        is_unknown_field: false,
+        fault: Fault::Missing,
+        missing: None,
         at,
         field: field.to_owned(),
         message: format!("field `{name}` is missing"),
@@ -440,7 +450,8 @@ fn missing(field: &str, at: Position) -> Finding {
 fn finding_of(error: &DecodeError, root: &str, at: Position) -> Finding {
     Finding {
         severity: Severity::Error,
-        is_unknown_field: error.is_unknown_field,
+        fault: error.fault,
+        missing: error.missing,
         at: error.at.unwrap_or(at),
         field: error.field(root),
         message: error.message.clone(),
@@ -452,7 +463,8 @@ fn finding_of(error: &DecodeError, root: &str, at: Position) -> Finding {
 fn finding_of_problem(problem: Problem, root: &Node) -> Finding {
     Finding {
         severity: Severity::Error,
-        is_unknown_field: false,
+        fault: problem.fault,
+        missing: None,
         at: root.locate(&problem.field),
         field: problem.field,
         message: problem.message,

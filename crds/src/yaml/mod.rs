@@ -8,13 +8,19 @@ mod decode;
 mod diagnostic;
 mod document;
 mod emit;
+mod fault;
+mod json;
+mod judge;
 mod split;
 mod suggest;
 mod tree;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{Cache, Document, Foreign, Reading, read, read_cached, read_in};
-pub use emit::to_yaml;
+pub use emit::{to_yaml, value_to_yaml};
+pub use fault::Fault;
+pub use json::parse_value;
+pub use judge::{Mistake, Verdict, judge};
 
 /// The documents of a stream as they are written, each with the digest by which [`Document`] names it.
 #[must_use]

@@ -12,7 +12,7 @@ pub(crate) struct Node {
 }
 
 /// Line and column, from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Position {
     pub(crate) line: u32,
     pub(crate) column: u32,
@@ -28,6 +28,8 @@ pub(crate) enum Value {
     },
     Sequence(Vec<Node>),
     Mapping(Vec<Entry>),
+    /// Nothing any more: what stood here is told to be wrong already. It counts in a sequence and is not read.
+    Hidden,
 }
 
 /// One entry of a mapping.
@@ -220,7 +222,9 @@ impl Node {
     /// Entry of a mapping.
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         match &self.value {
-            Value::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
+            Value::Mapping(entries) => {
+                entries.iter().find(|entry| entry.key == key && !matches!(entry.node.value, Value::Hidden))
+            }
             _ => None,
         }
     }
@@ -234,7 +238,7 @@ impl Node {
                 n_before != entries.len() || entries.iter_mut().any(|entry| entry.node.remove(at))
             }
             Value::Sequence(items) => items.iter_mut().any(|item| item.remove(at)),
-            Value::Scalar { .. } => false,
+            Value::Scalar { .. } | Value::Hidden => false,
         }
     }
 

@@ -10,6 +10,7 @@ use igw_crds::snapshot::{self, BackendId, BackendTls, Route, Rule, Trust};
 
 use crate::input::{Facts, ObjectSet};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
+use crate::services::Services;
 use crate::status::{AncestorReference, AncestorStatus, CONTROLLER, Condition, PolicyStatus, Status};
 
 /// Policies by target.
@@ -17,6 +18,8 @@ pub(crate) struct BackendTlsPolicies<'o> {
     policies: BTreeMap<&'o ObjectKey, Policy>,
     /// By kind, namespace and name, then by port as text (empty for all): the policies, the one that counts first.
     by_target: HashMap<(String, String, String), BTreeMap<String, Vec<&'o ObjectKey>>>,
+    /// Where ports of Services have names, policies say those.
+    services: Option<&'o Services>,
 }
 
 struct Policy {
@@ -29,8 +32,9 @@ struct Policy {
 // === impl BackendTlsPolicies ===
 
 impl<'o> BackendTlsPolicies<'o> {
-    pub(crate) fn new(objects: &'o ObjectSet, facts: &Facts) -> Self {
-        let mut made = Self { policies: BTreeMap::new(), by_target: HashMap::new() };
+    pub(crate) fn new(objects: &'o ObjectSet, facts: &'o Facts) -> Self {
+        let services = facts.services.as_ref();
+        let mut made = Self { policies: BTreeMap::new(), by_target: HashMap::new(), services };
         for (key, stored) in objects.by_age(Kind::BackendTlsPolicy) {
             let Spec::BackendTlsPolicy(spec) = stored.spec() else { continue };
             made.policies.insert(key, policy(facts, key, spec, stored.generation));
@@ -71,7 +75,12 @@ impl<'o> BackendTlsPolicies<'o> {
     ) -> Vec<(&'o ObjectKey, bool)> {
         let place = (kind.to_owned(), namespace.to_owned(), name.to_owned());
         let Some(sections) = self.by_target.get(&place) else { return Vec::new() };
-        let of_port = port.and_then(|port| sections.get(&port.to_string()));
+        let named = self
+            .services
+            .zip(port)
+            .and_then(|(services, port)| services.port(namespace, name, port)?.name.as_ref());
+        let of_port = named.and_then(|named| sections.get(named));
+        let of_port = of_port.or_else(|| port.and_then(|port| sections.get(&port.to_string())));
         let claims = |keys: &Vec<&'o ObjectKey>| -> Vec<(&'o ObjectKey, bool)> {
             keys.iter().enumerate().map(|(place, key)| (*key, place == 0)).collect()
         };

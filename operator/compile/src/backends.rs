@@ -23,6 +23,7 @@ use crate::listeners::{GATEWAY_GROUP, GatewayNode};
 use crate::named::Named;
 use crate::permissions::{allowed_networks, allows_name, refused_endpoint};
 use crate::policies::Policies;
+use crate::services::Services;
 use crate::status::Status;
 
 /// Back ends as routes ask for them.
@@ -30,6 +31,7 @@ pub(crate) struct Backends<'o> {
     objects: &'o ObjectSet,
     cluster: &'o str,
     members: Option<&'o Members>,
+    services: Option<&'o Services>,
     policies: &'o Policies<'o>,
     tls: BackendTlsPolicies<'o>,
     made: Vec<Backend>,
@@ -54,6 +56,7 @@ impl<'o> Backends<'o> {
             objects,
             cluster: &facts.cluster,
             members: facts.members.as_ref(),
+            services: facts.services.as_ref(),
             policies,
             tls: BackendTlsPolicies::new(objects, facts),
             made: Vec::new(),
@@ -152,6 +155,10 @@ impl<'o> Backends<'o> {
             let message = format!("Service {namespace}/{name} needs a port; add `port`");
             return Err(BadReference { reason: "BackendNotFound", message });
         };
+        if let Some(services) = self.services {
+            let (endpoints, protocol) = services.endpoints(namespace, name, port)?;
+            return Ok(self.known_service(namespace, name, (port, transport), endpoints, protocol));
+        }
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
         self.check_asked("Service", namespace, name, &fqdn, port, transport)?;
         if self.members.is_some_and(|members| !members.services.contains(&format!("{namespace}/{name}"))) {
@@ -287,6 +294,28 @@ impl<'o> Backends<'o> {
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         let target = Target { kind: "Service", namespace, name, port: Some(port) };
         self.make(key, transport, target, vec![EndpointSource::Template(template)], policy)
+    }
+
+    /// A service whose endpoints are told: nothing is asked of DNS, and whoever tells them judges their health.
+    fn known_service(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        (port, transport): (u16, Transport),
+        endpoints: Vec<EndpointSource>,
+        protocol: BackendProtocol,
+    ) -> BackendId {
+        let key = format!("Service/{namespace}/{name}:{port}{}", suffix(transport));
+        let policy = self.policies.find("Service", namespace, name, Some(port));
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let target = Target { kind: "Service", namespace, name, port: Some(port) };
+        let id = self.make(key, transport, target, endpoints, policy);
+        if policy.is_none_or(|policy| policy.app_protocol.is_none())
+            && let Some(made) = self.made.last_mut()
+        {
+            made.protocol = protocol;
+        }
+        id
     }
 
     fn backend(

@@ -9,6 +9,7 @@ use igw_crds::snapshot::Challenge;
 use jiff::Timestamp;
 
 use crate::material::Material;
+use crate::services::Services;
 
 /// Every object that is known, by key. Collected from pairs; of two with one key the later counts.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,10 @@ pub struct Facts {
     pub nameservers: Vec<SocketAddr>,
     /// The cluster; nothing in standalone mode.
     pub members: Option<Members>,
+    /// Services with their endpoints, where somebody tells them; nothing where DNS does.
+    pub services: Option<Services>,
+    /// Addresses of gateways that name none, by `namespace/name`: what became of [`crate::askers`].
+    pub leases: BTreeMap<String, IpAddr>,
     /// Certificates and authorities, at least those of [`crate::references`].
     pub material: Material,
     /// What certificate authorities may ask every proxy for.

@@ -147,13 +147,16 @@ fn node(
     for address in &spec.addresses {
         match (address.r#type.as_str(), address.value.parse::<IpAddr>()) {
             ("IPAddress", Ok(address)) => addresses.push(address),
-            // An address without value asks for any: all are bound.
+            // An address without value asks for any: that of the pool, or all are bound.
             ("IPAddress", Err(_)) if address.value.is_empty() => {}
             (kind, _) => {
                 let message = format!("address type {kind} is not served; use type IPAddress");
                 refused = Some(("UnsupportedAddress", message));
             }
         }
+    }
+    if addresses.is_empty() {
+        addresses.extend(facts.leases.get(&format!("{}/{}", key.namespace, key.name)));
     }
     addresses.sort_unstable();
     addresses.dedup();

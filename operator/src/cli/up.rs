@@ -69,7 +69,8 @@ pub fn run(args: UpArgs) -> Result<Exit, Failure> {
             "neither HOME nor XDG_STATE_HOME is set; name a state folder with --state",
         ));
     };
-    let mut subject = Subject { paths: args.paths, cluster: args.cluster, nameservers: args.nameservers };
+    let mut subject =
+        Subject { paths: args.paths, cluster: args.cluster, nameservers: args.nameservers, services: None };
     if args.from_cluster {
         follow(&args.connection, &args.namespace, &state, &mut subject)?;
     }

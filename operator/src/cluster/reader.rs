@@ -82,6 +82,8 @@ impl ClusterRead {
                 addresses,
                 nodes: around.addresses,
             }),
+            services: None,
+            leases: BTreeMap::new(),
             material: Material::default(),
             challenges: Vec::new(),
         };

@@ -96,7 +96,8 @@ impl Ledger {
     pub fn observe(&mut self, key: &ObjectKey, content: u128, now: Timestamp) -> &Entry {
         let entry = self.objects.entry(key.clone()).or_insert_with(|| Entry {
             uid: uid(key, now).into(),
-            created: now,
+            // As it is shown: what is as old to the second is in order of names.
+            created: Timestamp::from_second(now.as_second()).unwrap_or(now),
             generation: 1,
             content,
         });
@@ -183,6 +184,9 @@ mod tests {
         assert_eq!(new.uid.len(), 36);
         assert_eq!(&new.uid[14..15], "8");
         assert_eq!(*ledger.observe(&key, 1, second), new);
+        let other = ObjectKey::new(Kind::Gateway, "default", "b");
+        let later = Timestamp::from_millisecond(1_000_700).unwrap();
+        assert_eq!(ledger.observe(&other, 1, later).created, first);
         fs::write(&file, ledger.to_bytes()).unwrap();
 
         let mut ledger = Ledger::load(&file, second);

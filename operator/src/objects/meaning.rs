@@ -157,7 +157,6 @@ fn idle_fields(key: &ObjectKey, spec: &GatewayConfigSpec) -> impl Iterator<Item 
         ("runtime", spec.runtime.is_some()),
         ("bind", spec.bind.is_some()),
         ("service", spec.service.is_some()),
-        ("addressPool", !spec.address_pool.is_empty()),
         ("quotas", spec.quotas.is_some()),
     ];
     let is_default = (&*key.namespace, &*key.name) == ("system", "default");

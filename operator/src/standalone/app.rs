@@ -32,6 +32,7 @@ use crate::doors::admin::Admin;
 use crate::doors::http::{Caller, Door};
 use crate::doors::metrics::Metrics;
 use crate::doors::sync_server::{Board, Newest, SyncServer};
+use crate::embedded::Link;
 use crate::objects::view::View;
 use crate::output::text::complain;
 
@@ -72,15 +73,28 @@ struct Signals {
 /// # Errors
 /// Says what keeps the gateway from starting: a state folder in use, no proxy binary, no socket.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    run_linked(options, |_| {})
+}
+
+/// Does the same, and gives what leads into it to `linked` as soon as it is there.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_linked(options: Options, linked: impl FnOnce(Link)) -> anyhow::Result<()> {
     let state = State::open(&options.state)?;
     let binary = find_binary().ok_or_else(|| {
         anyhow!("igw-proxy is neither beside this igw nor in PATH; build it (cargo build -p igw-proxy) or install it there")
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(options, &state, binary))
+    runtime.block_on(serve(options, &state, binary, linked))
 }
 
-async fn serve(options: Options, state: &State, binary: PathBuf) -> anyhow::Result<()> {
+async fn serve(
+    options: Options,
+    state: &State,
+    binary: PathBuf,
+    linked: impl FnOnce(Link),
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let mut hangup = signal(SignalKind::hangup())?;
     remove(options.ready_file.as_deref());
@@ -128,6 +142,7 @@ async fn serve(options: Options, state: &State, binary: PathBuf) -> anyhow::Resu
     let reconciler = Reconciler::new(options.subject.clone(), state, outlets, issuance, events.clone())?;
     let thread =
         std::thread::Builder::new().name("reconciler".into()).spawn(move || reconciler.run(&received))?;
+    linked(Link { events: events.clone(), view: view.clone() });
     let command = proxy_command(&options, state, binary);
     let mut proxy = tokio::spawn(ProxyProcess::new(command, wish, events.clone()).run());
 

@@ -14,8 +14,10 @@ pub mod app;
 pub mod files;
 pub mod issuance;
 pub mod keeper;
+pub mod leases;
 pub mod memory;
 pub mod offline;
+pub mod outside;
 pub mod proxy;
 pub mod reconciler;
 pub mod shelf;
@@ -25,7 +27,10 @@ pub mod watch;
 
 use std::path::PathBuf;
 
+use igw_compile::Services;
 use igw_crds::sync::SyncRequest;
+
+use outside::Write;
 
 /// What the reconciler is told.
 #[derive(Debug)]
@@ -38,6 +43,10 @@ pub enum Event {
     Report(Box<SyncRequest>),
     /// Challenges, Secrets or states of certificates are new.
     Certificates,
+    /// Somebody writes an object, and waits to hear of it.
+    Write(Box<Write>),
+    /// These are the Services there are.
+    Services(Services),
     /// The proxy ended.
     ProxyGone,
     /// End.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
-use igw_compile::{Compiled, Facts, ObjectSet, Status, compile};
+use igw_compile::{Compiled, Facts, ObjectSet, Services, Status, compile};
 use igw_crds::objects::ObjectKey;
 use igw_crds::sync::{Envelope, Report, SyncRequest};
 use jiff::Timestamp;
@@ -24,7 +24,9 @@ use tracing::{error, info, warn};
 use super::Event;
 use super::issuance::Issuance;
 use super::keeper::{Content, Keeper};
+use super::leases::Leases;
 use super::memory::Memory;
+use super::outside::Write;
 use super::state::{State, write_atomic};
 use super::store::{Hints, Store};
 use super::watch::Watch;
@@ -49,6 +51,8 @@ pub struct Subject {
     pub cluster: String,
     /// Servers of the default resolver; empty = those of resolv.conf.
     pub nameservers: Vec<SocketAddr>,
+    /// Services with their endpoints, if somebody tells them; else DNS does.
+    pub services: Option<Services>,
 }
 
 /// Where decisions go.
@@ -68,6 +72,7 @@ pub struct Reconciler {
     ledger: Ledger,
     keeper: Keeper,
     facts: Facts,
+    leases: Leases,
     outlets: Outlets,
     gathered: Gathered,
     records: BTreeMap<ObjectKey, Record>,
@@ -77,8 +82,8 @@ pub struct Reconciler {
     issuance: Issuance,
     /// The objects of the last compilation.
     objects: ObjectSet,
-    /// Certificates told something that is not compiled yet.
-    is_issuance_due: bool,
+    /// Something is new that is not compiled yet, whatever files say.
+    is_compile_due: bool,
     /// Names of the files in the folder of keys.
     kept_keys: BTreeSet<String>,
     /// When a certificate begins or ceases to be good.
@@ -139,7 +144,8 @@ impl Reconciler {
             watch: Watch::start(events),
             ledger,
             keeper: Keeper::start(state.root().to_owned())?,
-            facts: facts(&subject.cluster, &subject.nameservers),
+            facts: Facts { services: subject.services, ..facts(&subject.cluster, &subject.nameservers) },
+            leases: Leases::load(&state.path(LEASES)),
             outlets,
             gathered: Gathered::default(),
             records: BTreeMap::new(),
@@ -148,7 +154,7 @@ impl Reconciler {
             sessions: SessionSecret::keep(&state.path(SESSIONS), write_atomic),
             issuance,
             objects: ObjectSet::default(),
-            is_issuance_due: false,
+            is_compile_due: false,
             kept_keys: names_in(&state.path(KEYS)),
             certificates_due: None,
             generation: 0,
@@ -174,9 +180,11 @@ impl Reconciler {
                 }
                 Ok(Event::Report(report)) => self.take_report(*report),
                 Ok(Event::Certificates) => {
-                    self.is_issuance_due = true;
+                    self.is_compile_due = true;
                     self.reconcile();
                 }
+                Ok(Event::Write(write)) => self.take_write(*write),
+                Ok(Event::Services(services)) => self.take_services(services),
                 Ok(Event::ProxyGone) => {
                     self.report = None;
                     self.publish_statuses();
@@ -208,8 +216,8 @@ impl Reconciler {
         }
         let now = Timestamp::now();
         let is_certificate_due = self.certificates_due.is_some_and(|due| due <= now);
-        let is_issuance_due = std::mem::take(&mut self.is_issuance_due);
-        if !pass.changed && !is_certificate_due && !is_issuance_due && self.compiled.is_some() {
+        let is_compile_due = std::mem::take(&mut self.is_compile_due);
+        if !pass.changed && !is_certificate_due && !is_compile_due && self.compiled.is_some() {
             self.outlets.metrics.reconciled("unchanged", started.elapsed());
             return;
         }
@@ -219,6 +227,11 @@ impl Reconciler {
         let issued = self.issuance.want(&set);
         self.facts.material = material(&set, &issued, &mut self.vault, now);
         self.facts.challenges = self.issuance.challenges();
+        if self.leases.renew(&set) {
+            self.facts.leases = self.leases.held();
+            let leases = self.leases.clone();
+            self.keeper.write(LEASES, Content::new(move || leases.to_bytes()));
+        }
         self.certificates_due = self.vault.next_change(now);
         let compiled = compile(&set, &self.facts);
         self.objects = set;
@@ -240,6 +253,50 @@ impl Reconciler {
             self.publish_statuses();
         } else {
             self.due.statuses = Some(Instant::now() + STATUS_PATIENCE);
+        }
+    }
+
+    /// Writes an object for somebody, and tells them what is known of it. It is compiled with what else is new.
+    fn take_write(&mut self, write: Write) {
+        let answer = match write.put() {
+            Err(error) => Err(format!("{} cannot be written: {error}", write.file.display())),
+            Ok(before) => {
+                self.look_at(&write.file, false);
+                if write.is_held(&self.gathered) {
+                    // It was the last object, and somebody says that this is meant.
+                    self.look_at(&write.file, true);
+                }
+                match write.refusal(&self.gathered) {
+                    None => Ok(self.records.get(&write.key).cloned()),
+                    Some(message) => {
+                        if let Err(error) = write.undo(&before) {
+                            warn!(file = %write.file.display(), %error, "a write cannot be taken back");
+                        }
+                        self.look_at(&write.file, false);
+                        Err(message)
+                    }
+                }
+            }
+        };
+        self.is_compile_due = true;
+        self.due.settle(vec![write.file]);
+        // Whoever asked may have gone.
+        let _ = write.done.send(answer);
+    }
+
+    /// Reads a file that changed, and brings the ledger up to date.
+    fn look_at(&mut self, file: &Path, confirmed: bool) {
+        let hints = Hints { named: BTreeSet::from([file.to_owned()]), confirmed };
+        self.store.pass(&hints, SystemTime::now());
+        self.gathered = self.store.gather();
+        self.keep_records();
+    }
+
+    fn take_services(&mut self, services: Services) {
+        if self.facts.services.as_ref() != Some(&services) {
+            self.facts.services = Some(services);
+            self.is_compile_due = true;
+            self.due.settle(Vec::new());
         }
     }
 
@@ -530,6 +587,8 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(1);
 const MAX_LOGGED: usize = 200;
 /// Folder of private keys.
 const KEYS: &str = "keys";
+/// File of the addresses of gateways.
+const LEASES: &str = "addresses.json";
 /// File of the ledger.
 /// File of what keys of sessions are derived from.
 const SESSIONS: &str = "sessions.secret";

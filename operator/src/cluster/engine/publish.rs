@@ -191,6 +191,8 @@ impl Engine {
                 addresses: self.addresses.known.clone().unwrap_or_default(),
                 nodes: around.addresses.clone(),
             }),
+            services: None,
+            leases: BTreeMap::new(),
             material,
             challenges: self.outlets.issuance.challenges(),
         }

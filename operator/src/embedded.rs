@@ -1,0 +1,147 @@
+//! The gateway of one machine inside another program: what `igw up` does with a folder, and three things from outside.
+//!
+//! Objects are written through [`Engine::write`], which knows their identity when it returns; Services with their
+//! endpoints come in through [`Engine::tell_services`], in place of DNS; what the engine makes of both shows in
+//! [`Engine::view`]. SIGTERM and SIGINT end it, as they end `igw up`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use igw_compile::Services;
+use igw_crds::objects::ObjectKey;
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+
+use crate::standalone::Event;
+use crate::standalone::app::{self, Options};
+use crate::standalone::reconciler::Subject;
+
+pub use crate::objects::view::{Record, Shown, View};
+pub use crate::standalone::outside::Write;
+
+/// Where an engine lives.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder with the objects.
+    pub folder: PathBuf,
+    /// State folder.
+    pub state: PathBuf,
+    /// Own admin address.
+    pub admin: SocketAddr,
+    /// Admin address of the proxy.
+    pub proxy_admin: SocketAddr,
+    /// Services there are when it starts. None of them is asked of DNS.
+    pub services: Services,
+}
+
+/// What may be asked of an engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    folder: PathBuf,
+    events: Sender<Event>,
+    view: watch::Receiver<Arc<View>>,
+}
+
+/// The threads of an engine.
+#[derive(Debug)]
+pub struct Running(JoinHandle<anyhow::Result<()>>);
+
+/// What leads into a running engine.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) events: Sender<Event>,
+    pub(crate) view: watch::Receiver<Arc<View>>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Starts an engine and its proxy.
+    ///
+    /// # Errors
+    /// As `igw up`: a state folder in use, no proxy binary, no socket.
+    pub async fn start(settings: Settings) -> anyhow::Result<(Self, Running)> {
+        let folder = settings.folder.clone();
+        let options = Options {
+            subject: Subject {
+                paths: vec![settings.folder],
+                cluster: "default".to_owned(),
+                nameservers: Vec::new(),
+                services: Some(settings.services),
+            },
+            state: settings.state,
+            workers: None,
+            admin: settings.admin,
+            proxy_admin: settings.proxy_admin,
+            ready_file: None,
+            drain_timeout: Some(DRAIN),
+            proxy_args: Vec::new(),
+        };
+        let (sender, linked) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+            app::run_linked(options, |link| {
+                // Whoever started it may have gone; then signals end it.
+                let _ = sender.send(link);
+            })
+        })?;
+        match linked.await {
+            Ok(Link { events, view }) => Ok((Self { folder, events, view }, Running(thread))),
+            Err(_) => match thread.join() {
+                Ok(done) => Err(done.err().unwrap_or_else(|| anyhow!("the engine ended at once"))),
+                Err(_) => Err(anyhow!("the engine failed")),
+            },
+        }
+    }
+
+    /// What there is, with statuses; it changes whenever something does.
+    #[must_use]
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
+    }
+
+    /// Writes an object, or deletes it. What is known of it is known when this returns: nothing if it is deleted.
+    ///
+    /// # Errors
+    /// Says why the object is not taken; then the one before stays.
+    pub async fn write(&self, key: ObjectKey, object: Option<&Value>) -> anyhow::Result<Option<Record>> {
+        let file = self.file(&key);
+        let (done, answer) = oneshot::channel();
+        let write = Write { key, file, text: object.map(Value::to_string), done };
+        self.events.send(Event::Write(Box::new(write))).ok().context("the engine has ended")?;
+        answer.await.context("the engine has ended")?.map_err(|message| anyhow!(message))
+    }
+
+    /// Says which Services there are, with their endpoints.
+    pub fn tell_services(&self, services: Services) {
+        // An engine that has ended wants none.
+        let _ = self.events.send(Event::Services(services));
+    }
+
+    /// Where an object is written.
+    fn file(&self, key: &ObjectKey) -> PathBuf {
+        let folder = self.folder.join(key.kind.plural());
+        let folder = if key.namespace.is_empty() { folder } else { folder.join(&*key.namespace) };
+        folder.join(format!("{}.yaml", key.name))
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Waits until a signal has ended the engine, and its proxy with it.
+    ///
+    /// # Errors
+    /// What ended it otherwise.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        let joined = tokio::task::spawn_blocking(move || self.0.join()).await?;
+        joined.map_err(|_| anyhow!("the engine failed"))?
+    }
+}
+
+/// Time that the proxy has for requests under way at the end.
+const DRAIN: Duration = Duration::from_secs(2);
