@@ -67,16 +67,14 @@ pub(crate) fn apply(
     let mut merged = live.clone();
     merge(&mut merged, &counted(resource, &wanted, target.part), keys, "");
     merge_identity(&mut merged, &wanted);
-    let mut dropped =
-        known.iter().find(|owner| is_own(owner)).map(|owner| owner.fields.clone()).unwrap_or_default();
-    dropped.remove(&own);
+    let mine = known.iter().find(|owner| is_own(owner));
+    let mut paths = mine.map(|owner| owner.fields.paths_beyond(&own)).unwrap_or_default();
     let others: Vec<&Owner> = known.iter().filter(|owner| !is_own(owner)).collect();
-    let mut paths = dropped.paths();
     // An item goes before its fields would.
     paths.sort_by_key(Vec::len);
     for path in paths {
         let item = path.strip_suffix(&[".".to_owned()]).unwrap_or(&path);
-        if !others.iter().any(|owner| owner.fields.touches(item)) && !own.touches(item) {
+        if !others.iter().any(|owner| owner.fields.touches(item)) && !own.has(item) {
             remove(&mut merged, item);
         }
     }
