@@ -24,6 +24,10 @@ impl Admission for Typed {
     fn admit(&self, object: &mut Value, before: Option<&Value>) -> Admitted {
         let mut content = content_of(object);
         tree::drop_nulls(&mut content);
+        if let (Kind::Secret, Some(fields)) = (self.kind, content.as_object_mut()) {
+            // Typed clients write an absent type as an empty one.
+            fields.retain(|name, value| name != "type" || value.as_str() != Some(""));
+        }
         let key = ObjectKey::new(self.kind, tree::text(object, "metadata.namespace"), name_of(object));
         let mut metadata = Metadata::default();
         metadata.name = ObjectName::parse(name_of(object)).ok();

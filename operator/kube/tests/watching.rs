@@ -101,6 +101,9 @@ async fn tables_are_watched_too() -> anyhow::Result<()> {
 /// A thousand watches are told of one change, and one that reads nothing holds up nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_watches_and_a_lazy_one() -> anyhow::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let wide = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, wide)?;
     let house = House::start().await?;
     let mut watches = Vec::new();
     for _ in 0..1_000 {
