@@ -454,7 +454,7 @@ fn finding_of(error: &DecodeError, root: &str, at: Position) -> Finding {
         missing: error.missing,
         at: error.at.unwrap_or(at),
         field: error.field(root),
-        message: error.message.clone(),
+        message: error.message.to_string(),
         allowed: error.allowed.clone(),
         hint: error.hint.clone(),
     }
