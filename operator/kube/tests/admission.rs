@@ -122,6 +122,12 @@ async fn bodies_of_other_kinds_names_and_forms_are_refused() -> anyhow::Result<(
     house.send("POST", ROUTES, &media("application/json"), "{").await?.expect(400);
     house.send("POST", ROUTES, &media("text/plain"), "{}").await?.expect(415);
     house.send("POST", ROUTES, &media("application/yaml"), "a: &x 1").await?.expect(400);
+    house.send("POST", ROUTES, &[], route("b").to_string()).await?.expect(415);
+    let many: serde_json::Map<String, Value> =
+        (0..300).map(|index| (format!("f{index}"), json!(1))).collect();
+    let mut wish = route("many");
+    wish["spec"]["rules"][0]["matches"] = json!([{"path": many}]);
+    house.post(ROUTES, &wish).await?.expect(422);
     let yaml = "metadata: {name: y}\nspec:\n  rules: [{}]\n";
     house.send("POST", ROUTES, &media("application/yaml"), yaml).await?.expect(201);
     let large = vec![b' '; 3 * 1024 * 1024 + 1];

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use house::{GATEWAYS, House, gateway};
 use igw_kube::{Accept, Door, Everybody, Registry, Server, ServerSettings, Settings, Store, serve};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn groups_and_kinds_are_told_in_every_form() -> anyhow::Result<()> {
@@ -157,5 +158,30 @@ async fn a_unix_socket_is_a_door_too() -> anyhow::Result<()> {
     let request = hyper::Request::builder().uri("/readyz").header("host", "igw").body(body)?;
     assert_eq!(sender.send_request(request).await?.status(), 200);
     task.abort();
+    Ok(())
+}
+
+/// A page in a browser whose name resolves to this machine reaches the port, and nothing behind it.
+#[tokio::test]
+async fn plain_ports_answer_under_their_own_names_alone() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    for (host, code) in [
+        ("127.0.0.1:1", "200"),
+        ("127.0.0.1", "200"),
+        ("[::1]:80", "200"),
+        ("localhost", "200"),
+        ("localhost:80", "200"),
+        ("evil.example", "403"),
+        ("evil.example:80", "403"),
+        ("", "403"),
+        ("127.0.0.1.evil.example", "403"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(house.address).await?;
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        assert_eq!(answer.split_whitespace().nth(1), Some(code), "{host}: {answer}");
+    }
     Ok(())
 }

@@ -154,3 +154,31 @@ async fn whoever_writes_otherwise_owns_what_they_changed() -> anyhow::Result<()>
     house.get(&format!("{ROUTES}/new")).await?.expect(404);
     Ok(())
 }
+
+/// Patches that would grow or nest an object without end.
+#[tokio::test]
+async fn patches_are_bounded() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let maps = "/api/v1/namespaces/shop/configmaps";
+    let text = "x".repeat(600_000);
+    house.post(maps, &json!({"metadata": {"name": "m"}, "data": {"a": text}})).await?.expect(201);
+    let path = format!("{maps}/m");
+    let media = [("content-type", "application/json-patch+json")];
+    let send = |patch: Value| house.send("PATCH", &path, &media, patch.to_string());
+    let copy = |to: &str| json!({"op": "copy", "from": "/data", "path": to});
+    let copies: Vec<Value> = (0..10).map(|index| copy(&format!("/data/c{index}"))).collect();
+    send(Value::Array(copies)).await?.expect(413);
+    let deep: Vec<Value> = (1..9_000)
+        .map(|depth| json!({"op": "add", "path": "/d".repeat(depth), "value": {}}))
+        .take(400)
+        .collect();
+    send(Value::Array(deep)).await?.expect(413);
+    send(Value::Array(vec![json!({"op": "test", "path": "/kind", "value": "ConfigMap"}); 10_001]))
+        .await?
+        .expect(413);
+    house.merge(&path, &json!({"data": {"b": text}})).await?.expect(200);
+    house.merge(&path, &json!({"data": {"c": text}})).await?.expect(413);
+    let kept = house.get(&path).await?.value();
+    assert_eq!(kept["data"].as_object().map(|data| data.len()), Some(2));
+    Ok(())
+}
