@@ -381,11 +381,11 @@ fn names_choose_who_ends_tls() -> anyhow::Result<()> {
     let mut connection = client.connect(address, "web.test")?;
     assert_eq!(connection.get("web.test", "/x")?.status, 200);
     assert_eq!(connection.get("end.test", "/x")?.status, 421, "a name of a listener that serves no requests");
-    // Names of nobody: an alert that says so.
+    // Names of nobody: a reset.
     for name in [Some("unknown.test"), None, Some("pass.test")] {
         let seen = openssl::connect(address, name, "hello")?;
         assert!(!seen.output.contains("olleh"), "{name:?}");
-        assert!(seen.complaints.contains("unrecognized name"), "{name:?}: {}", seen.complaints);
+        assert!(seen.complaints.contains("errno=104"), "{name:?}: {}", seen.complaints);
     }
     assert!(up.metric(&["igw_l4_bytes_total", "\"out\"", "default/wide"])? > 0.0);
     // A ClientHello that does not come whole.

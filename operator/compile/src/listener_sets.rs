@@ -75,7 +75,7 @@ pub(crate) fn listener_id(set: &ObjectKey, listener: &str) -> String {
 // === impl SetNode ===
 
 impl SetNode {
-    /// The status of a set whose listeners are these; each with whether it is valid.
+    /// The status of a set whose listeners are these; each with whether it can be served.
     pub(crate) fn status(
         &self,
         gateway: &ObjectKey,
@@ -100,7 +100,7 @@ impl SetNode {
                 "gateway {name} takes no listeners of namespace {}; its owner must change `allowedListeners`",
                 self.key.namespace
             );
-            refused("NotAllowed", "Invalid", message)
+            refused("NotAllowed", "NotAllowed", message)
         } else if is_gateway_refused {
             let message = format!("gateway {name} is not accepted; see its conditions");
             refused("ParentNotAccepted", "ParentNotProgrammed", message)

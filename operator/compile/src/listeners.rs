@@ -667,9 +667,9 @@ impl GatewayNode {
         })
     }
 
-    /// Sets of which a listener is valid.
+    /// Sets of which a listener can be served.
     fn n_attached_sets(&self) -> i32 {
-        let valid = self.listeners.iter().filter(|listener| listener.refused.is_none());
+        let valid = self.listeners.iter().filter(|listener| listener.is_served());
         let sets: std::collections::BTreeSet<usize> = valid.filter_map(|listener| listener.set).collect();
         i32::try_from(sets.len()).unwrap_or(i32::MAX)
     }
@@ -679,7 +679,7 @@ impl GatewayNode {
         let status = |(place, set): (usize, &SetNode)| {
             let own = self.listeners.iter().filter(|listener| listener.set == Some(place));
             let listeners =
-                own.map(|listener| (listener.status(is_refused, set.generation), listener.refused.is_none()));
+                own.map(|listener| (listener.status(is_refused, set.generation), listener.is_served()));
             (set.key.clone(), set.status(&self.key, is_refused, listeners.collect()))
         };
         self.sets.iter().enumerate().map(status).collect()

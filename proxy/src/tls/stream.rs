@@ -185,7 +185,8 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> TlsStream<S, T> {
             let state = match state {
                 Ok(state) => state,
                 Err(error) => {
-                    self.collect_alert();
+                    start += discard;
+                    self.collect_alert(&mut received[start..*n_received]);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
             };
@@ -246,11 +247,13 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> TlsStream<S, T> {
         Ok(stop)
     }
 
-    /// Takes the alert that follows an error.
-    fn collect_alert(&mut self) {
+    /// Takes the alert that follows an error. `received` is what follows the record with the error: the session may look
+    /// for messages in it that it has seen there before.
+    fn collect_alert(&mut self, received: &mut [u8]) {
+        let mut start = 0;
         for _ in 0..ALERTS_MAX {
-            let status = self.session.process(&mut []);
-            match status.state {
+            let UnbufferedStatus { discard, state, .. } = self.session.process(&mut received[start..]);
+            match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let start = self.unsent.len();
                     self.unsent.resize(start + ENCODE_BYTES, 0);
@@ -260,6 +263,7 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> TlsStream<S, T> {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return,
             }
+            start += discard;
         }
     }
 
@@ -437,3 +441,52 @@ const LAZY_BYTES: usize = 4 * 1024;
 /// First guess of the size of a handshake record.
 const ENCODE_BYTES: usize = 2 * 1024;
 const ALERTS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// The messages of a server come in one record. When the one with the certificate is refused, others wait behind it.
+    #[tokio::test]
+    async fn a_refused_certificate_is_told_although_more_messages_wait() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec!["a.test".into()]).unwrap().self_signed(&key).unwrap();
+        let provider = Arc::new(default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let name = ServerName::try_from("a.test").unwrap();
+        let session = UnbufferedClientConnection::new(Arc::new(client), name).unwrap();
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let mut stream = TlsStream::new(session, ours, Vec::new(), TlsBuffers::new());
+        let shake = async {
+            let shaken = poll_fn(|cx| stream.poll_handshake(cx)).await;
+            drop(stream);
+            shaken
+        };
+        let (shaken, accepted) = tokio::join!(shake, TlsAcceptor::from(Arc::new(server)).accept(theirs));
+        assert!(shaken.unwrap_err().to_string().contains("UnknownIssuer"));
+        let told = accepted.err().unwrap().to_string();
+        assert!(told.contains("UnknownCA"), "{told}");
+    }
+}

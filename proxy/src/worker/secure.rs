@@ -102,7 +102,7 @@ async fn begin(
     let (config, protocol) = match listener(worker, port, &name) {
         Some((config, protocol)) => (config, protocol),
         None => {
-            tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
+            turn_away(worker, &mut client, port).await;
             return Err(Handshake::UnknownName);
         }
     };
@@ -114,7 +114,7 @@ async fn begin(
     };
     if let Some(passage) = passage.as_ref().filter(|passage| !passage.has_route()) {
         passage.refuse(worker, &client, "no_route");
-        tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
+        turn_away(worker, &mut client, port).await;
         return Err(Handshake::UnknownName);
     }
     client.timer.set(deadline);
@@ -131,7 +131,7 @@ async fn begin(
             Ok(Secured::Stream(client, passage))
         }
         (None, None) => {
-            tell(&mut client, &alert(UNRECOGNIZED_NAME)).await;
+            turn_away(worker, &mut client, port).await;
             Err(Handshake::UnknownName)
         }
     }
@@ -189,6 +189,18 @@ fn listener(worker: &Worker, port: usize, name: &[u8]) -> Option<(Option<Arc<Ser
     let config = port.tls.as_ref()?.get(listener)?.clone();
     // Nobody passes through what was meant to end here: a listener whose key is missing refuses.
     (config.is_some() || port.passes_through(listener)).then_some((config, protocol))
+}
+
+/// Ends a connection for a name that nobody serves. A port that passes connections on by name resets it, as the Gateway
+/// API wants; where all names are those of requests, an alert says what is wrong.
+async fn turn_away(worker: &Worker, client: &mut Client, port: usize) {
+    let tables = worker.tables();
+    let port = tables.shared.ports.get(port).and_then(|port| port.as_deref());
+    if port.is_some_and(|port| port.protocols.contains(&Protocol::Tls)) {
+        client.stream.reset();
+    } else {
+        tell(client, &alert(UNRECOGNIZED_NAME)).await;
+    }
 }
 
 /// Sends a few last bytes, if the socket takes them now.

@@ -51,7 +51,7 @@ fn sets_attach_where_their_gateway_takes_them() {
         } else {
             check(
                 &text,
-                &["ListenerSet s Accepted=False/NotAllowed", "ListenerSet s Programmed=False/Invalid"],
+                &["ListenerSet s Accepted=False/NotAllowed", "ListenerSet s Programmed=False/NotAllowed"],
             );
             assert_eq!(names, ["web"]);
         }
@@ -105,6 +105,24 @@ fn the_gateway_comes_before_its_sets_and_the_older_set_before_the_younger() {
             "ListenerSet tcp Programmed=False/ListenersNotValid",
             "ListenerSet tcp x Conflicted=True/ProtocolConflict",
         ],
+    );
+}
+
+#[test]
+fn a_set_without_any_certificate_is_not_accepted() {
+    let bare = "{name: bare, port: 443, protocol: HTTPS, hostname: a.test, tls: {certificateRefs: [{name: nobody}]}}";
+    let whole = "{name: whole, port: 81, protocol: HTTP}";
+    check(
+        &(open_gateway("from: All") + &set("shop", "s", bare)),
+        &[
+            "ListenerSet s Accepted=False/ListenersNotValid",
+            "ListenerSet s Programmed=False/ListenersNotValid",
+            "ListenerSet s bare ResolvedRefs=False/InvalidCertificateRef",
+        ],
+    );
+    check(
+        &(open_gateway("from: All") + &set("shop", "s", &format!("{bare}, {whole}"))),
+        &["ListenerSet s Accepted=True/ListenersNotValid", "ListenerSet s Programmed=Unknown/Pending"],
     );
 }
 
