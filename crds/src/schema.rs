@@ -8,8 +8,8 @@ use crate::objects::{
     backend_tls_policy::BackendTlsPolicySpec, certificate::CertificateSpec,
     certificate_issuer::CertificateIssuerSpec, client_policy::ClientPolicySpec, core, gateway::GatewaySpec,
     gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec,
-    http_route::HttpRouteSpec, l4_route::TcpRouteSpec, l4_route::TlsRouteSpec, listener_set::ListenerSetSpec,
-    reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
+    http_route::HttpRouteSpec, l4_route::NamelessRouteSpec, l4_route::TlsRouteSpec,
+    listener_set::ListenerSetSpec, reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
 };
 
 /// Schema of a kind (draft 2020-12).
@@ -30,7 +30,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::ListenerSet => of_spec::<ListenerSetSpec>(kind),
         Kind::ReferenceGrant => of_spec::<ReferenceGrantSpec>(kind),
         Kind::Resolver => of_spec::<ResolverSpec>(kind),
-        Kind::TcpRoute => of_spec::<TcpRouteSpec>(kind),
+        Kind::TcpRoute | Kind::UdpRoute => of_spec::<NamelessRouteSpec>(kind),
         Kind::TlsRoute => of_spec::<TlsRouteSpec>(kind),
         Kind::ConfigMap => of_content::<core::ConfigMapContent>(kind),
         Kind::Namespace => of_content::<core::NamespaceContent>(kind),

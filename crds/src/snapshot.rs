@@ -8,6 +8,7 @@
 mod challenge;
 mod client;
 mod cors;
+mod session;
 mod settings;
 mod tls;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use challenge::Challenge;
 pub use client::{ClientRules, ProxyVersion};
 pub use cors::Cors;
+pub use session::{Session, SessionCarrier};
 pub use settings::{AccessLog, LogFormat, LogOutput, Settings};
 pub use tls::{
     ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
@@ -119,6 +121,20 @@ pub enum Protocol {
     /// TLS, chosen by the name that the client asks for: ended here where the listener has `tls`, else passed through.
     #[serde(rename = "TLS")]
     Tls,
+    /// Datagrams. The oldest route takes all of them.
+    #[serde(rename = "UDP")]
+    Udp,
+}
+
+/// What carries traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transport {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// A route on one listener.
@@ -158,7 +174,8 @@ pub struct Rule {
     /// Name of the rule, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Alternatives; any of them selects the rule. Empty only in routes of connections (TCPRoute, TLSRoute).
+    /// Alternatives; any of them selects the rule. Empty only in routes of connections and datagrams (TCPRoute,
+    /// TLSRoute, UDPRoute).
     pub matches: Vec<Match>,
     /// Filters in order. A `Redirect` ends processing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +191,9 @@ pub struct Rule {
     /// When a request is tried again; `None`: at most two more times where nothing is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// How requests of one client stay with one endpoint; `None`: they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
 }
 
 impl Rule {
@@ -397,8 +417,12 @@ pub enum PathEdit {
 /// A set of endpoints with one policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
-    /// Stable identity: `Service/<ns>/<name>:<port>` or `Backend/<ns>/<name>`. Also the metric label.
+    /// Stable identity: `Service/<ns>/<name>:<port>` or `Backend/<ns>/<name>`, with `/udp` for datagrams. Also the metric
+    /// label.
     pub key: String,
+    /// What carries its traffic.
+    #[serde(default, skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
     /// Where its endpoints come from, any mixture.
     pub sources: Vec<EndpointSource>,
     /// Choice among endpoints.
@@ -660,6 +684,30 @@ impl Snapshot {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    /// What carries it.
+    #[must_use]
+    pub fn transport(self) -> Transport {
+        if self == Self::Udp { Transport::Udp } else { Transport::Tcp }
+    }
+
+    /// Connections or flows are passed on as they are.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls | Self::Udp)
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 // === impl BackendProtocol ===

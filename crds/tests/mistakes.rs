@@ -111,7 +111,7 @@ fn hostile_input_ends() {
 
 #[test]
 fn foreign_kinds_and_later_kinds_are_no_errors() {
-    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: u}\n";
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: igw.opensvc.com/v1alpha1\nkind: RateLimit\nmetadata: {name: u}\n";
     let reading = read("f", text);
     assert_eq!((reading.foreign[0].kind.as_str(), reading.foreign[0].line), ("Deployment", 1));
     assert_eq!(reading.diagnostics.len(), 1);

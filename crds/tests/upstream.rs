@@ -8,7 +8,7 @@ use igw_crds::objects::Kind;
 use igw_crds::schema::schema;
 use serde_json::Value;
 
-const FILES: [(Kind, &str); 8] = [
+const FILES: [(Kind, &str); 9] = [
     (Kind::BackendTlsPolicy, "backendtlspolicies"),
     (Kind::Gateway, "gateways"),
     (Kind::GatewayClass, "gatewayclasses"),
@@ -17,6 +17,7 @@ const FILES: [(Kind, &str); 8] = [
     (Kind::ReferenceGrant, "referencegrants"),
     (Kind::TcpRoute, "tcproutes"),
     (Kind::TlsRoute, "tlsroutes"),
+    (Kind::UdpRoute, "udproutes"),
 ];
 
 fn folder() -> PathBuf {

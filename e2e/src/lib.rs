@@ -4,8 +4,10 @@
 pub mod acme;
 pub mod acme_double;
 pub mod client;
+pub mod datagram;
 pub use igw_emulator::dns;
 pub mod frames;
+pub mod knot;
 pub mod load;
 pub mod objects;
 pub mod ongoing;

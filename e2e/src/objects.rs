@@ -111,7 +111,13 @@ pub fn tcp_listener(name: &str, address: SocketAddr) -> String {
     format!("{{name: {name}, port: {}, protocol: TCP}}", address.port())
 }
 
-/// A TCPRoute or TLSRoute of one listener of `main`, with more lines of its spec.
+/// A listener for datagrams.
+#[must_use]
+pub fn udp_listener(name: &str, address: SocketAddr) -> String {
+    format!("{{name: {name}, port: {}, protocol: UDP}}", address.port())
+}
+
+/// A TCPRoute, TLSRoute or UDPRoute of one listener of `main`, with more lines of its spec.
 #[must_use]
 pub fn l4_route(kind: &str, name: &str, listener: &str, more: &str, targets: &[String]) -> String {
     let targets: Vec<String> = targets.iter().map(|target| format!("{{{target}}}")).collect();

@@ -1,12 +1,12 @@
 //! Server templates against a real name server (Debian's knot) and one that misbehaves.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use igw_e2e::client::{eventually, get};
 use igw_e2e::dns::{Manners, NameServer};
+use igw_e2e::knot::Knot;
 use igw_e2e::load::Load;
 use igw_e2e::objects::{beside, gateway, route, service_policy};
 use igw_e2e::origin::{self, Origin};
@@ -222,68 +222,6 @@ fn resolver_trouble_fails_no_request() -> anyhow::Result<()> {
         who(address, 6).is_ok_and(|names| names.iter().all(|name| name == "2"))
     })?;
     Ok(())
-}
-
-/// Debian's knot with one zone.
-struct Knot {
-    child: Child,
-    folder: tempfile::TempDir,
-    address: SocketAddr,
-}
-
-impl Knot {
-    fn start(ip: IpAddr) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let address = free(ip)?;
-        let path = folder.path().display();
-        std::fs::write(
-            folder.path().join("knot.conf"),
-            format!(
-                "server:\n  rundir: {path}\n  listen: {ip}@{}\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: {path}\n\
-                 zone:\n  - domain: svc.test\n    storage: {path}\n    file: zone\n    zonefile-load: whole\n    journal-content: none\n",
-                address.port()
-            ),
-        )?;
-        let child = Command::new("/usr/sbin/knotd")
-            .args(["-c", &folder.path().join("knot.conf").display().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("knotd is installed by e2e/test")?;
-        Ok(Self { child, folder, address })
-    }
-
-    fn set(&self, serial: u32, addresses: &[IpAddr]) -> anyhow::Result<()> {
-        self.set_name("svc1.default", serial, addresses)
-    }
-
-    /// Writes the zone with the addresses of one name.
-    fn set_name(&self, name: &str, serial: u32, addresses: &[IpAddr]) -> anyhow::Result<()> {
-        let mut zone = format!("@ 1 SOA ns hostmaster {serial} 60 60 60 1\n@ 1 NS ns\nns 1 A 127.0.0.1\n");
-        for address in addresses {
-            zone.push_str(&format!("{name} 1 A {address}\n"));
-        }
-        std::fs::write(self.folder.path().join("zone"), zone)?;
-        Ok(())
-    }
-
-    fn reload(&self) -> anyhow::Result<()> {
-        let socket = self.folder.path().join("knot.sock").display().to_string();
-        let reloaded = || {
-            Command::new("/usr/sbin/knotc")
-                .args(["-b", "-s", &socket, "zone-reload", "svc.test"])
-                .output()
-                .is_ok_and(|output| output.status.success())
-        };
-        eventually("knot reloads", Duration::from_secs(5), reloaded).map(|_| ())
-    }
-}
-
-impl Drop for Knot {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::metrics::abuse::AbuseCounts;
-use crate::metrics::greetings::GreetingCounts;
-use crate::metrics::handshakes::HandshakeCounts;
-use crate::metrics::mirrors::MirrorCounts;
+use crate::metrics::abuse::Abuse;
+use crate::metrics::counts::Counts;
+use crate::metrics::datagrams::Dropped;
+use crate::metrics::greetings::Greeting;
+use crate::metrics::handshakes::Handshake;
+use crate::metrics::mirrors::Mirrored;
 use crate::tables::Tables;
 
 /// Shared by all threads of the server process.
@@ -24,10 +26,11 @@ pub(crate) struct Shared {
     max_connections: AtomicU32,
     /// Connections refused because of a limit, since the start.
     n_refused: AtomicU64,
-    pub(crate) handshakes: HandshakeCounts,
-    pub(crate) abuse: AbuseCounts,
-    pub(crate) greetings: GreetingCounts,
-    pub(crate) mirrors: MirrorCounts,
+    pub(crate) handshakes: Counts<Handshake>,
+    pub(crate) abuse: Counts<Abuse>,
+    pub(crate) greetings: Counts<Greeting>,
+    pub(crate) mirrors: Counts<Mirrored>,
+    pub(crate) dropped: Counts<Dropped>,
     sources: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -66,10 +69,11 @@ impl Shared {
             n_tunnels: AtomicU32::new(0),
             max_connections: AtomicU32::new(max_connections),
             n_refused: AtomicU64::new(0),
-            handshakes: HandshakeCounts::default(),
-            abuse: AbuseCounts::default(),
-            greetings: GreetingCounts::default(),
-            mirrors: MirrorCounts::default(),
+            handshakes: Counts::default(),
+            abuse: Counts::default(),
+            greetings: Counts::default(),
+            mirrors: Counts::default(),
+            dropped: Counts::default(),
             sources: Mutex::new(HashMap::new()),
         }
     }
@@ -106,6 +110,12 @@ impl Shared {
 
     pub(crate) fn set_max_connections(&self, max: u32) {
         self.max_connections.store(max, Ordering::Relaxed);
+    }
+
+    /// UDP flows that one worker may have: datagrams leave room for connections.
+    pub(crate) fn max_flows(&self) -> usize {
+        let max = self.max_connections.load(Ordering::Relaxed) as usize;
+        (max / 2 / self.n_workers).max(16)
     }
 
     pub(crate) fn n_connections(&self) -> u32 {

@@ -188,7 +188,7 @@ pub struct GatewayAddress {
     #[schemars(length(min = 1, max = 253))]
     pub r#type: String,
     /// The address; empty asks for one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub value: String,
     /// From where the address is reached.

@@ -203,6 +203,13 @@ pub struct Limits {
     /// Connections of one client address. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_per_source: Option<u32>,
+    /// UDP flows of one client address; beyond it, the one that was silent for longest ends. Default 1024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_flows_per_source: Option<u32>,
+    /// Bytes that a UDP client may be sent for each of its own until it goes on after an answer, beyond 512: addresses of
+    /// senders can be forged. Default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_reply_factor: Option<u32>,
 }
 
 /// Time limits towards back ends.
@@ -221,6 +228,9 @@ pub struct Timeouts {
     /// Of silence of an upgraded connection. Default `1h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel_idle: Option<TimeSpan>,
+    /// Of silence of a UDP flow: the client's address and port keep their endpoint for as long. Default `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_idle: Option<TimeSpan>,
 }
 
 /// What Backend objects may name.

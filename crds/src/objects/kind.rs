@@ -20,6 +20,8 @@ pub enum Kind {
     TcpRoute,
     /// TLSRoute
     TlsRoute,
+    /// UDPRoute
+    UdpRoute,
     /// ListenerSet
     ListenerSet,
     /// ReferenceGrant
@@ -60,7 +62,7 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::ListenerSet,
@@ -68,6 +70,7 @@ impl Kind {
         Kind::GrpcRoute,
         Kind::TcpRoute,
         Kind::TlsRoute,
+        Kind::UdpRoute,
         Kind::BackendTlsPolicy,
         Kind::ReferenceGrant,
         Kind::Secret,
@@ -81,6 +84,10 @@ impl Kind {
         Kind::CertificateIssuer,
         Kind::Certificate,
     ];
+
+    /// Kinds of routes, in the order in which they are shown.
+    pub const ROUTES: [Kind; 5] =
+        [Kind::HttpRoute, Kind::GrpcRoute, Kind::TcpRoute, Kind::TlsRoute, Kind::UdpRoute];
 
     /// Name, as in `kind`.
     #[must_use]
@@ -205,6 +212,7 @@ impl Kind {
             Self::TlsRoute => {
                 gateway_api("TLSRoute", &["v1", "v1alpha2", "v1alpha3"], "tlsroutes", &[], true)
             }
+            Self::UdpRoute => gateway_api("UDPRoute", &["v1", "v1alpha2"], "udproutes", &[], true),
             Self::ListenerSet => gateway_api("ListenerSet", &["v1"], "listenersets", &["lset"], true),
             Self::ReferenceGrant => {
                 gateway_api("ReferenceGrant", &["v1", "v1beta1"], "referencegrants", &["refgrant"], true)
@@ -230,8 +238,7 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 11] = [
-    ("gateway.networking.k8s.io", "UDPRoute"),
+pub(crate) const LATER: [(&str, &str); 10] = [
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
     ("gateway.networking.x-k8s.io", "XBackend"),
     ("gateway.networking.x-k8s.io", "XMesh"),

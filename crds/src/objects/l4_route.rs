@@ -1,5 +1,5 @@
-//! TCPRoute and TLSRoute: where connections go. Both have one rule; a TLSRoute chooses by the name that the client asks
-//! for.
+//! TCPRoute, UDPRoute and TLSRoute: where connections and datagrams go. Each has one rule; a TLSRoute chooses by the
+//! name that the client asks for.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use super::http_route::ParentReference;
 use super::meta::{core_group, service_kind};
 use super::names::{Group, Hostname, KindName, Namespace, PortNumber, SectionName, Weight};
 
-/// Spec of a TCPRoute.
+/// Spec of a TCPRoute or a UDPRoute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TcpRouteSpec {
+pub struct NamelessRouteSpec {
     /// Gateways to attach to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -43,7 +43,7 @@ pub struct TlsRouteSpec {
     pub rules: Vec<L4RouteRule>,
 }
 
-/// The rule of a route of connections.
+/// The rule of a route of connections or datagrams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct L4RouteRule {
@@ -55,7 +55,7 @@ pub struct L4RouteRule {
     pub backend_refs: Vec<L4BackendRef>,
 }
 
-/// A back end with its share of the connections.
+/// A back end with its share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct L4BackendRef {
@@ -74,7 +74,7 @@ pub struct L4BackendRef {
     /// Port; needed for a Service, ignored for a Backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<PortNumber>,
-    /// Share of the connections. Default 1.
+    /// Share of the connections, or of the flows of datagrams. Default 1.
     #[serde(default)]
     pub weight: Weight,
 }

@@ -92,9 +92,11 @@ pub enum Spec {
     /// Secret
     Secret(self::core::SecretContent),
     /// TCPRoute
-    TcpRoute(Box<l4_route::TcpRouteSpec>),
+    TcpRoute(Box<l4_route::NamelessRouteSpec>),
     /// TLSRoute
     TlsRoute(Box<l4_route::TlsRouteSpec>),
+    /// UDPRoute
+    UdpRoute(Box<l4_route::NamelessRouteSpec>),
 }
 
 /// An object that has no namespace gets this one.
@@ -203,6 +205,7 @@ impl Spec {
             Self::Secret(content) => value(content),
             Self::TcpRoute(spec) => value(spec),
             Self::TlsRoute(spec) => value(spec),
+            Self::UdpRoute(spec) => value(spec),
         }
     }
 }

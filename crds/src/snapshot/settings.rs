@@ -24,6 +24,10 @@ pub struct Settings {
     pub requests_per_connection: u32,
     /// Connections of one client address.
     pub connections_per_source: u32,
+    /// UDP flows of one client address.
+    pub udp_flows_per_source: u32,
+    /// Bytes to a UDP client for each of its own until it goes on after an answer.
+    pub udp_reply_factor: u32,
     /// Time for a TLS handshake, in milliseconds.
     pub handshake_timeout_ms: u64,
     /// Time to connect to an endpoint, in milliseconds.
@@ -34,6 +38,8 @@ pub struct Settings {
     pub backend_idle_ms: u64,
     /// Time an upgraded connection may stay silent, in milliseconds.
     pub tunnel_idle_ms: u64,
+    /// Time a UDP flow may stay silent, in milliseconds; never 0.
+    pub udp_idle_ms: u64,
     /// Time to finish requests when draining, in milliseconds.
     pub drain_ms: u64,
     /// Time to finish upgraded connections when draining, in milliseconds.
@@ -88,11 +94,14 @@ impl Default for Settings {
             body_grace_ms: 30_000,
             requests_per_connection: 0,
             connections_per_source: 0,
+            udp_flows_per_source: 1_024,
+            udp_reply_factor: 3,
             handshake_timeout_ms: 10_000,
             connect_timeout_ms: 2_000,
             backend_timeout_ms: 60_000,
             backend_idle_ms: 60_000,
             tunnel_idle_ms: 3_600_000,
+            udp_idle_ms: 30_000,
             drain_ms: 30_000,
             drain_tunnels_ms: 300_000,
             access_log: None,

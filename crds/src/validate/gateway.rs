@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Problems;
 use crate::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
 use crate::objects::listener_set::ListenerSetSpec;
+use crate::objects::names::{ControllerName, Group, Hostname};
 
 pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
     problems.length("spec.gatewayClassName", spec.gateway_class_name.len(), 1, 253, "characters");
@@ -18,6 +19,21 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
             problems
                 .add(format!("{field}.value"), format!("`{}` is no IP address", address.value))
                 .allows("an IPv4 or IPv6 address");
+        }
+        if !matches!(address.r#type.as_str(), "IPAddress" | "Hostname" | "NamedAddress")
+            && ControllerName::parse(address.r#type.clone()).is_err()
+        {
+            problems
+                .add(format!("{field}.type"), format!("`{}` is no type of address", address.r#type))
+                .allows("IPAddress, Hostname, NamedAddress, or a domain-prefixed name");
+        }
+        if address.r#type == "Hostname"
+            && !address.value.is_empty()
+            && Hostname::parse(address.value.clone()).is_err()
+        {
+            problems
+                .add(format!("{field}.value"), format!("`{}` is no host name", address.value))
+                .allows("a DNS name in lower case");
         }
         if !address.value.is_empty() && !values.insert((&address.r#type, &address.value)) {
             problems
@@ -34,6 +50,15 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
         }
     }
     if let Some(infrastructure) = &spec.infrastructure {
+        for (part, entries) in
+            [("labels", &infrastructure.labels), ("annotations", &infrastructure.annotations)]
+        {
+            for key in entries.keys().filter(|key| !is_label_key(key)) {
+                problems
+                    .add(format!("spec.infrastructure.{part}"), format!("`{key}` is no key"))
+                    .allows("an optional domain and `/`, then letters, digits, `-`, `_` and `.`, at most 63");
+            }
+        }
         problems.length("spec.infrastructure.labels", infrastructure.labels.len(), 0, 8, "labels");
         problems.length(
             "spec.infrastructure.annotations",
@@ -47,6 +72,18 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
 
 pub(crate) fn listener_set(spec: &ListenerSetSpec, problems: &mut Problems) {
     listeners(&spec.listeners, problems);
+}
+
+/// An optional domain, and a name.
+fn is_label_key(key: &str) -> bool {
+    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    let bytes = name.as_bytes();
+    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    domain.is_none_or(|domain| !domain.is_empty() && Group::parse(domain).is_ok())
+        && bytes.len() <= 63
+        && is_edge(bytes.first())
+        && is_edge(bytes.last())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
 fn listeners(listeners: &[Listener], problems: &mut Problems) {

@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 
 use super::Problems;
+use crate::objects::external_auth::{ExternalAuth, ExternalAuthProtocol};
 use crate::objects::http_route::{
     Cors, HeaderModifier, HttpFilterType, HttpHeaderMatch, HttpMethod, HttpPathModifier, HttpRouteFilter,
     HttpRouteMatch, HttpRouteRule, HttpRouteSpec, ParentReference, PathMatchType, PathModifierType,
     RequestMirror,
 };
 use crate::objects::names::{HeaderName, SectionName};
+use crate::yaml::Fault;
 
 pub(crate) fn http_route(spec: &HttpRouteSpec, problems: &mut Problems) {
     parents(&spec.parent_refs, problems);
@@ -33,6 +35,20 @@ pub(crate) fn parents(references: &[ParentReference], problems: &mut Problems) {
             problems
                 .add(format!("spec.parentRefs[{index}]"), "the same parent stands twice")
                 .hints("tell them apart by `sectionName` or `port`, or remove one");
+            continue;
+        }
+        let is_same = |other: &&ParentReference| {
+            (&other.group, &other.kind, &other.namespace, &other.name)
+                == (&parent.group, &parent.kind, &parent.namespace, &parent.name)
+        };
+        let says = |one: &ParentReference| (one.section_name.is_some(), one.port.is_some());
+        if references.iter().take(index).filter(is_same).any(|other| says(other) != says(parent)) {
+            problems
+                .add(
+                    format!("spec.parentRefs[{index}]"),
+                    "the same parent stands twice, told apart in two ways",
+                )
+                .hints("give every reference to it a `sectionName`, or every one a `port`");
         }
     }
 }
@@ -228,6 +244,7 @@ fn one_filter(field: &str, filter: &HttpRouteFilter, rule: &HttpRouteRule, probl
                     format!("{field}.requestRedirect.statusCode"),
                     format!("{} is no redirection", redirect.status_code),
                 )
+                .is_a(Fault::Unsupported)
                 .allows("301, 302, 303, 307, 308");
         }
         if let Some(path) = &redirect.path {
@@ -239,6 +256,9 @@ fn one_filter(field: &str, filter: &HttpRouteFilter, rule: &HttpRouteRule, probl
     }
     if let Some(copy) = &filter.request_mirror {
         mirror(&format!("{field}.requestMirror"), copy, problems);
+    }
+    if let Some(auth) = &filter.external_auth {
+        external_auth(&format!("{field}.externalAuth"), auth, problems);
     }
     if let Some(given) = &filter.cors {
         cors(&format!("{field}.cors"), given, problems);
@@ -268,6 +288,17 @@ fn cors(field: &str, cors: &Cors, problems: &mut Problems) {
                 .add(&field, "`*` stands for all and excludes others")
                 .hints("remove `*`, or all but `*`");
         }
+    }
+}
+
+/// What the protocol needs is there.
+fn external_auth(field: &str, auth: &ExternalAuth, problems: &mut Problems) {
+    let (wanted, is_there) = match auth.protocol {
+        ExternalAuthProtocol::Http => ("http", auth.http.is_some()),
+        ExternalAuthProtocol::Grpc => ("grpc", auth.grpc.is_some()),
+    };
+    if !is_there {
+        problems.add(field, format!("`{wanted}` is missing")).hints(format!("add `{wanted}: {{}}`"));
     }
 }
 

@@ -1,10 +1,11 @@
-//! Rules of TCPRoute and TLSRoute.
+//! Rules of TCPRoute, UDPRoute and TLSRoute.
 
 use super::Problems;
 use super::http_route::parents;
-use crate::objects::l4_route::{L4RouteRule, TcpRouteSpec, TlsRouteSpec};
+use crate::objects::l4_route::{L4RouteRule, NamelessRouteSpec, TlsRouteSpec};
+use crate::yaml::Fault;
 
-pub(crate) fn tcp_route(spec: &TcpRouteSpec, problems: &mut Problems) {
+pub(crate) fn nameless_route(spec: &NamelessRouteSpec, problems: &mut Problems) {
     parents(&spec.parent_refs, problems);
     rules(&spec.rules, problems);
 }
@@ -17,7 +18,8 @@ pub(crate) fn tls_route(spec: &TlsRouteSpec, problems: &mut Problems) {
 
 fn rules(rules: &[L4RouteRule], problems: &mut Problems) {
     if rules.len() != 1 {
-        problems.add("spec.rules", format!("{} rules", rules.len())).allows("exactly one");
+        let fault = if rules.is_empty() { Fault::Invalid } else { Fault::TooMany };
+        problems.add("spec.rules", format!("{} rules", rules.len())).is_a(fault).allows("exactly one");
     }
     for (index, rule) in rules.iter().enumerate() {
         let field = format!("spec.rules[{index}].backendRefs");

@@ -58,7 +58,7 @@ pub fn validate(object: &Object) -> Vec<Problem> {
             problems.length("spec.to", spec.to.len(), 1, 16, "entries");
         }
         Spec::Resolver(spec) => ours::resolver(spec, &mut problems),
-        Spec::TcpRoute(spec) => l4_route::tcp_route(spec, &mut problems),
+        Spec::TcpRoute(spec) | Spec::UdpRoute(spec) => l4_route::nameless_route(spec, &mut problems),
         Spec::TlsRoute(spec) => l4_route::tls_route(spec, &mut problems),
         Spec::Secret(content) => ours::secret(content, &mut problems),
         Spec::ConfigMap(_) | Spec::Namespace(_) => {}

@@ -17,7 +17,7 @@ pub(crate) struct DecodeError {
     pub(crate) fault: Fault,
     /// Name of a field that the mapping at `at` must have and has not.
     pub(crate) missing: Option<&'static str>,
-    pub(crate) message: String,
+    pub(crate) message: Box<str>,
     pub(crate) allowed: Option<String>,
     pub(crate) hint: Option<String>,
 }
@@ -61,7 +61,7 @@ impl DecodeError {
             steps: Vec::new(),
             fault: Fault::Invalid,
             missing: None,
-            message,
+            message: message.into(),
             allowed: None,
             hint: None,
         }

@@ -387,6 +387,7 @@ pub(super) fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>>
         Kind::Resolver => spec(root).map(Spec::Resolver),
         Kind::TcpRoute => spec(root).map(Box::new).map(Spec::TcpRoute),
         Kind::TlsRoute => spec(root).map(Box::new).map(Spec::TlsRoute),
+        Kind::UdpRoute => spec(root).map(Box::new).map(Spec::UdpRoute),
         Kind::ConfigMap => content(root).map(Spec::ConfigMap),
         Kind::Namespace => content(root).map(Spec::Namespace),
         Kind::Secret => content(root).map(Spec::Secret),
@@ -453,7 +454,7 @@ fn finding_of(error: &DecodeError, root: &str, at: Position) -> Finding {
         missing: error.missing,
         at: error.at.unwrap_or(at),
         field: error.field(root),
-        message: error.message.clone(),
+        message: error.message.to_string(),
         allowed: error.allowed.clone(),
         hint: error.hint.clone(),
     }

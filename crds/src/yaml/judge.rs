@@ -67,8 +67,17 @@ pub fn judge(kind: Kind, key: &ObjectKey, metadata: Metadata, tree: &serde_json:
         }
         match place {
             Some(place) => hidden.insert(place),
-            None => return verdict,
+            None => break,
         };
+    }
+    if verdict.mistakes.is_empty() {
+        let message = format!("more than {FINDINGS_MAX} fields that nobody knows");
+        verdict.mistakes.push(Mistake {
+            field: String::new(),
+            fault: Fault::Invalid,
+            message,
+            allowed: None,
+        });
     }
     verdict
 }

@@ -13,6 +13,7 @@ use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{
     ActiveCheck, Backend, BackendId, BackendProtocol, Balance, Connections, EndpointSource, Guard, Hold,
     InitAddr, PassiveCheck, Probe, ProxyVersion, RecordKind, Resolver, ResolverId, Route, Template,
+    Transport,
 };
 
 use crate::backend_tls::{BackendTlsPolicies, Target};
@@ -37,7 +38,7 @@ pub(crate) struct Backends<'o> {
     /// What each of `made` was made of.
     targets: Vec<Target>,
     /// What references to one thing lead to. Only the grant depends on who refers to it.
-    judged: HashMap<Named<'o>, Result<BackendId, BadReference>>,
+    judged: HashMap<(Named<'o>, Transport), Result<BackendId, BadReference>>,
 }
 
 /// Why a reference leads nowhere.
@@ -97,24 +98,36 @@ impl<'o> Backends<'o> {
         }
         // A Backend has ports of its own.
         let asked = Named { port: reference.port.filter(|_| is_service), ..reference };
-        if let Some(judged) = self.judged.get(&asked) {
+        let transport = if route.kind == Kind::UdpRoute { Transport::Udp } else { Transport::Tcp };
+        if let Some(judged) = self.judged.get(&(asked, transport)) {
             return judged.clone();
         }
         let judged = match is_backend {
-            true => self.judge_backend(namespace, name),
-            false => self.judge_service(namespace, name, asked.port),
+            true => self.judge_backend(namespace, name, transport),
+            false => self.judge_service(namespace, name, asked.port, transport),
         };
-        self.judged.insert(asked, judged.clone());
+        self.judged.insert((asked, transport), judged.clone());
         judged
     }
 
-    fn judge_backend(&mut self, namespace: &'o str, name: &'o str) -> Result<BackendId, BadReference> {
+    fn judge_backend(
+        &mut self,
+        namespace: &'o str,
+        name: &'o str,
+        transport: Transport,
+    ) -> Result<BackendId, BadReference> {
         let found = self.objects.find(Kind::Backend, namespace, name).map(|stored| stored.spec());
         let Some(Spec::Backend(spec)) = found else {
             let message =
                 format!("Backend {namespace}/{name} does not exist; write it, or change the reference");
             return Err(BadReference { reason: "BackendNotFound", message });
         };
+        if transport == Transport::Udp && spec.endpoints.iter().any(|endpoint| endpoint.unix.is_some()) {
+            let message = format!(
+                "Backend {namespace}/{name} has Unix sockets, which take no datagrams of a UDPRoute; use ip or fqdn"
+            );
+            return Err(BadReference { reason: "UnsupportedProtocol", message });
+        }
         self.check_services(namespace, name, spec)?;
         let is_own = |endpoint: &BackendEndpoint| !self.services_behind(endpoint).is_empty();
         if let Some(refused) = refused_endpoint(self.objects, namespace, spec, is_own, self.members.is_some())
@@ -126,9 +139,9 @@ impl<'o> Backends<'o> {
         }
         for fqdn in spec.endpoints.iter().filter_map(|endpoint| endpoint.fqdn.as_ref()) {
             let host = fqdn.hostname.as_str();
-            self.check_asked("Backend", namespace, name, host, fqdn.port.as_u16())?;
+            self.check_asked("Backend", namespace, name, host, fqdn.port.as_u16(), transport)?;
         }
-        Ok(self.backend(namespace, name, spec))
+        Ok(self.backend(namespace, name, spec, transport))
     }
 
     fn judge_service(
@@ -136,6 +149,7 @@ impl<'o> Backends<'o> {
         namespace: &'o str,
         name: &'o str,
         port: Option<u16>,
+        transport: Transport,
     ) -> Result<BackendId, BadReference> {
         let Some(port) = port else {
             let message = format!("Service {namespace}/{name} needs a port; add `port`");
@@ -143,16 +157,16 @@ impl<'o> Backends<'o> {
         };
         if let Some(services) = self.services {
             let (endpoints, protocol) = services.endpoints(namespace, name, port)?;
-            return Ok(self.known_service(namespace, name, port, endpoints, protocol));
+            return Ok(self.known_service(namespace, name, (port, transport), endpoints, protocol));
         }
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
-        self.check_asked("Service", namespace, name, &fqdn, port)?;
+        self.check_asked("Service", namespace, name, &fqdn, port, transport)?;
         if self.members.is_some_and(|members| !members.services.contains(&format!("{namespace}/{name}"))) {
             let message =
                 format!("service {namespace}/svc/{name} does not exist; deploy it, or change the reference");
             return Err(BadReference { reason: "BackendNotFound", message });
         }
-        Ok(self.service(namespace, name, port))
+        Ok(self.service(namespace, name, port, transport))
     }
 
     /// Everything that was asked for: back ends, resolvers, statuses of policies.
@@ -203,11 +217,13 @@ impl<'o> Backends<'o> {
         name: &str,
         fqdn: &str,
         port: u16,
+        transport: Transport,
     ) -> Result<(), BadReference> {
         let policy = self.policies.find(kind, namespace, name, (kind == "Service").then_some(port));
         let Some(discovery) = policy.and_then(|policy| policy.discovery.as_ref()) else { return Ok(()) };
-        let asked = self.asked_name(namespace, name, fqdn, port, discovery);
-        if self.members.is_none() || asked == fqdn || asked.ends_with(&format!("._tcp.{fqdn}")) {
+        let asked = self.asked_name(namespace, name, fqdn, (port, transport), discovery);
+        let of_ports = format!(".{}.{fqdn}", label(transport));
+        if self.members.is_none() || asked == fqdn || asked.ends_with(&of_ports) {
             return Ok(());
         }
         let refused = match service_of(&asked, self.cluster) {
@@ -270,14 +286,14 @@ impl<'o> Backends<'o> {
         found.into_iter().flatten().filter_map(|name| name.split_once('/')).collect()
     }
 
-    fn service(&mut self, namespace: &str, name: &str, port: u16) -> BackendId {
-        let key = format!("Service/{namespace}/{name}:{port}");
+    fn service(&mut self, namespace: &str, name: &str, port: u16, transport: Transport) -> BackendId {
+        let key = format!("Service/{namespace}/{name}:{port}{}", suffix(transport));
         let policy = self.policies.find("Service", namespace, name, Some(port));
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
-        let template = self.template(namespace, name, &fqdn, port, policy);
+        let template = self.template(namespace, name, &fqdn, (port, transport), policy);
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         let target = Target { kind: "Service", namespace, name, port: Some(port) };
-        self.make(key, target, vec![EndpointSource::Template(template)], policy)
+        self.make(key, transport, target, vec![EndpointSource::Template(template)], policy)
     }
 
     /// A service whose endpoints are told: nothing is asked of DNS, and whoever tells them judges their health.
@@ -285,15 +301,15 @@ impl<'o> Backends<'o> {
         &mut self,
         namespace: &str,
         name: &str,
-        port: u16,
+        (port, transport): (u16, Transport),
         endpoints: Vec<EndpointSource>,
         protocol: BackendProtocol,
     ) -> BackendId {
-        let key = format!("Service/{namespace}/{name}:{port}");
+        let key = format!("Service/{namespace}/{name}:{port}{}", suffix(transport));
         let policy = self.policies.find("Service", namespace, name, Some(port));
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         let target = Target { kind: "Service", namespace, name, port: Some(port) };
-        let id = self.make(key, target, endpoints, policy);
+        let id = self.make(key, transport, target, endpoints, policy);
         if policy.is_none_or(|policy| policy.app_protocol.is_none())
             && let Some(made) = self.made.last_mut()
         {
@@ -302,8 +318,14 @@ impl<'o> Backends<'o> {
         id
     }
 
-    fn backend(&mut self, namespace: &str, name: &str, spec: &BackendSpec) -> BackendId {
-        let key = format!("Backend/{namespace}/{name}");
+    fn backend(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        spec: &BackendSpec,
+        transport: Transport,
+    ) -> BackendId {
+        let key = format!("Backend/{namespace}/{name}{}", suffix(transport));
         let policy = self.policies.find("Backend", namespace, name, None);
         let sources = spec
             .endpoints
@@ -317,23 +339,19 @@ impl<'o> Backends<'o> {
                     return Some(EndpointSource::Unix { path: unix.path.clone() });
                 }
                 let fqdn = endpoint.fqdn.as_ref()?;
-                let port = fqdn.port.as_u16();
-                Some(EndpointSource::Template(self.template(
-                    namespace,
-                    name,
-                    fqdn.hostname.as_str(),
-                    port,
-                    policy,
-                )))
+                let place = (fqdn.port.as_u16(), transport);
+                let host = fqdn.hostname.as_str();
+                Some(EndpointSource::Template(self.template(namespace, name, host, place, policy)))
             })
             .collect();
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.make(key, Target { kind: "Backend", namespace, name, port: None }, sources, policy)
+        self.make(key, transport, Target { kind: "Backend", namespace, name, port: None }, sources, policy)
     }
 
     fn make(
         &mut self,
         key: String,
+        transport: Transport,
         target: Target,
         sources: Vec<EndpointSource>,
         policy: Option<&BackendPolicySpec>,
@@ -342,6 +360,7 @@ impl<'o> Backends<'o> {
         let health = policy.and_then(|policy| policy.health_check.as_ref());
         let balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
         let backend = Backend {
+            transport,
             sources,
             balance: match balancer.map(|balancer| balancer.r#type) {
                 Some(LoadBalancerType::LeastRequest) => Balance::LeastRequest,
@@ -350,7 +369,8 @@ impl<'o> Backends<'o> {
             },
             active: match health.and_then(|health| health.active.as_ref()) {
                 Some(check) => active(check),
-                None if is_dynamic => Some(active_defaults(Probe::Tcp)),
+                // Whoever takes datagrams need not take connections.
+                None if is_dynamic && transport == Transport::Tcp => Some(active_defaults(Probe::Tcp)),
                 None => None,
             },
             passive: match health.and_then(|health| health.passive.as_ref()) {
@@ -380,12 +400,12 @@ impl<'o> Backends<'o> {
         namespace: &str,
         name: &str,
         fqdn: &str,
-        port: u16,
+        (port, transport): (u16, Transport),
         policy: Option<&BackendPolicySpec>,
     ) -> Template {
         let empty = Discovery::default();
         let discovery = policy.and_then(|policy| policy.discovery.as_ref()).unwrap_or(&empty);
-        let owner = self.asked_name(namespace, name, fqdn, port, discovery);
+        let owner = self.asked_name(namespace, name, fqdn, (port, transport), discovery);
         let srv = discovery.srv.as_ref();
         let record = record_of(discovery);
         let wanted = discovery.resolver_ref.as_ref().map(|one| one.name.as_str());
@@ -443,7 +463,7 @@ impl<'o> Backends<'o> {
         namespace: &str,
         name: &str,
         fqdn: &str,
-        port: u16,
+        (port, transport): (u16, Transport),
         discovery: &Discovery,
     ) -> String {
         let fill = |pattern: &str| {
@@ -457,10 +477,26 @@ impl<'o> Backends<'o> {
         match record_of(discovery) {
             RecordKind::Srv => match discovery.srv.as_ref().and_then(|srv| srv.name.as_deref()) {
                 Some(pattern) => fill(pattern),
-                None => format!("_{port}._tcp.{host}"),
+                None => format!("_{port}.{}.{host}", label(transport)),
             },
             _ => host,
         }
+    }
+}
+
+/// What the keys of back ends of a transport end with.
+fn suffix(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "",
+        Transport::Udp => "/udp",
+    }
+}
+
+/// The label of a transport in the names of SRV records (RFC 2782).
+fn label(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "_tcp",
+        Transport::Udp => "_udp",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it, and `docs/gateway-api.md` is held to it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 47] = [
+pub const SUPPORTED: [&str; 51] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -27,6 +27,7 @@ pub const SUPPORTED: [&str; 47] = [
     "HTTPRouteBackendTimeout",
     "HTTPRouteBackendURLRewrite",
     "HTTPRouteCORS",
+    "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
@@ -40,6 +41,8 @@ pub const SUPPORTED: [&str; 47] = [
     "HTTPRouteRequestPercentageMirror",
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
+    "HTTPRouteRetry",
+    "HTTPRouteRetryBackendTimeout",
     "HTTPRouteRetryCodes",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
@@ -49,7 +52,8 @@ pub const SUPPORTED: [&str; 47] = [
     "TLSRoute",
     "TLSRouteModeMixed",
     "TLSRouteModeTerminate",
+    "UDPRoute",
 ];
 
 /// Protocols of listeners that this version serves.
-pub const PROTOCOLS: [&str; 4] = ["HTTP", "HTTPS", "TLS", "TCP"];
+pub const PROTOCOLS: [&str; 5] = ["HTTP", "HTTPS", "TLS", "TCP", "UDP"];

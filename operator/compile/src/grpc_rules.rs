@@ -10,7 +10,7 @@ use igw_crds::snapshot::{Filter, Match, PathMatch, WeightedBackend};
 use crate::backends::Backends;
 use crate::filters::{edit, mirrors};
 use crate::named::BackendReference as _;
-use crate::rules::{RuleNode, Translated, check_regex, finish, header_matches};
+use crate::rules::{RuleNode, Translated, check_regex, finish, header_matches, session};
 
 /// Translates a rule. One that is not served answers an error: its calls never fall to another rule.
 pub(crate) fn grpc_rule<'o>(
@@ -19,9 +19,6 @@ pub(crate) fn grpc_rule<'o>(
     backends: &mut Backends<'o>,
 ) -> RuleNode {
     let mut unserved = None;
-    if rule.session_persistence.is_some() {
-        unserved = Some("`sessionPersistence` is not served by this version".to_owned());
-    }
     let every = [GrpcRouteMatch::default()];
     let wanted = if rule.matches.is_empty() { &every[..] } else { &rule.matches };
     let mut matches = Vec::new();
@@ -70,6 +67,7 @@ pub(crate) fn grpc_rule<'o>(
         bad_references,
         timeouts: None,
         retry: None,
+        session: rule.session_persistence.as_ref().map(session),
     })
 }
 

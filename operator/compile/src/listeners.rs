@@ -9,7 +9,7 @@ use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
 use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, Attachment, ClientRules, HostBinding, Protocol, Settings};
+use igw_crds::snapshot::{self, Attachment, ClientRules, HostBinding, Protocol, Settings, Transport};
 
 use crate::Warning;
 use crate::classes::{ClassOf, Classes};
@@ -273,7 +273,7 @@ fn listener_node(
             let selector = listener.allowed_routes.namespaces.selector.clone().unwrap_or_default();
             let mut known: Vec<String> =
                 objects.of_kind(Kind::Namespace).map(|(key, _)| key.name.to_string()).collect();
-            for kind in [Kind::HttpRoute, Kind::GrpcRoute, Kind::TcpRoute, Kind::TlsRoute] {
+            for kind in Kind::ROUTES {
                 known.extend(objects.of_kind(kind).map(|(key, _)| key.namespace.to_string()));
             }
             known.sort_unstable();
@@ -302,6 +302,7 @@ fn listener_node(
             "HTTPS" => Protocol::Https,
             "TLS" => Protocol::Tls,
             "TCP" => Protocol::Tcp,
+            "UDP" => Protocol::Udp,
             _ => Protocol::Http,
         },
         client: policy.map(client_policies::rules),
@@ -315,23 +316,22 @@ fn listener_node(
 
 /// Inside one gateway a conflict has no winner (semantics A.4).
 fn refuse_conflicts(spec: &GatewaySpec, listeners: &mut [ListenerNode]) {
-    let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+    // UDP stands beside the others; TCP, HTTP and the TLS family exclude each other.
+    let mut by_port: BTreeMap<(Transport, u16), Vec<usize>> = BTreeMap::new();
     for (index, listener) in listeners.iter().enumerate() {
-        by_port.entry(listener.port).or_default().push(index);
+        by_port.entry((listener.protocol.transport(), listener.port)).or_default().push(index);
     }
-    for (port, members) in by_port {
+    for ((_, port), members) in by_port {
         let protocol =
             |index: &usize| spec.listeners.get(*index).map_or("", |listener| listener.protocol.as_str());
-        // UDP stands beside the others; TCP, HTTP and the TLS family exclude each other.
-        let stream: Vec<usize> = members.iter().copied().filter(|index| protocol(index) != "UDP").collect();
         let family = |index: &usize| match protocol(index) {
             "HTTPS" | "TLS" => "TLS",
             other => other,
         };
-        let families: std::collections::BTreeSet<&str> = stream.iter().map(family).collect();
+        let families: std::collections::BTreeSet<&str> = members.iter().map(family).collect();
         if families.len() > 1 {
-            let shown: Vec<&str> = stream.iter().map(protocol).collect();
-            for index in &stream {
+            let shown: Vec<&str> = members.iter().map(protocol).collect();
+            for index in &members {
                 if let Some(listener) = listeners.get_mut(*index) {
                     let message = format!(
                         "port {port} has listeners of protocols {}; use one port for each",
@@ -343,15 +343,14 @@ fn refuse_conflicts(spec: &GatewaySpec, listeners: &mut [ListenerNode]) {
             }
             continue;
         }
-        let mut by_host: HashMap<(&str, Option<&str>), Vec<usize>> = HashMap::new();
+        let mut by_host: HashMap<Option<&str>, Vec<usize>> = HashMap::new();
         for index in &members {
             let hostname = spec
                 .listeners
                 .get(*index)
                 .and_then(|listener| listener.hostname.as_ref())
                 .map(|name| name.as_str());
-            let kind = if protocol(index) == "UDP" { "UDP" } else { "stream" };
-            by_host.entry((kind, hostname)).or_default().push(*index);
+            by_host.entry(hostname).or_default().push(*index);
         }
         for same in by_host.into_values().filter(|same| same.len() > 1) {
             for index in same {
@@ -371,7 +370,10 @@ fn refuse_conflicts(spec: &GatewaySpec, listeners: &mut [ListenerNode]) {
 fn conflict(listener: &ListenerNode, before: &[ListenerNode]) -> Option<Refusal> {
     let family = |protocol: Protocol| if protocol == Protocol::Https { Protocol::Tls } else { protocol };
     let port = listener.port;
-    let mut there = before.iter().filter(|other| other.port == port && other.refused.is_none());
+    let is_here = |other: &&ListenerNode| {
+        other.port == port && other.protocol.transport() == listener.protocol.transport()
+    };
+    let mut there = before.iter().filter(is_here).filter(|other| other.refused.is_none());
     there.find_map(|other| {
         let refuse = |reason, message| Some(Refusal { reason, message, is_conflict: true });
         if family(other.protocol) != family(listener.protocol) {
@@ -390,7 +392,7 @@ fn conflict(listener: &ListenerNode, before: &[ListenerNode]) -> Option<Refusal>
 
 /// Why a set may not have a listener of this hostname: its requests would be taken from whoever may.
 fn foreign_hostname(listener: &ListenerNode, hostnames: &Hostnames, set: &ObjectKey) -> Option<Refusal> {
-    if listener.protocol == Protocol::Tcp {
+    if matches!(listener.protocol, Protocol::Tcp | Protocol::Udp) {
         return None;
     }
     let message = hostnames.refusal(&set.namespace, listener.hostname.as_deref())?;
@@ -399,16 +401,17 @@ fn foreign_hostname(listener: &ListenerNode, hostnames: &Hostnames, set: &Object
 
 /// Two gateways on one address and port: the older has it.
 fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
-    let mut taken: HashMap<(Option<IpAddr>, u16), String> = HashMap::new();
+    let mut taken: HashMap<(Option<IpAddr>, Transport, u16), String> = HashMap::new();
     for node in nodes {
         let name = format!("{}/{}", node.key.namespace, node.key.name);
-        let mut own: HashMap<(Option<IpAddr>, u16), String> = HashMap::new();
+        let mut own: HashMap<(Option<IpAddr>, Transport, u16), String> = HashMap::new();
         for listener in &mut node.listeners {
             let places: Vec<Option<IpAddr>> = match &node.addresses[..] {
                 [] => vec![None],
                 addresses => addresses.iter().copied().map(Some).collect(),
             };
-            let holder = places.iter().find_map(|address| taken.get(&(*address, listener.port)));
+            let transport = listener.protocol.transport();
+            let holder = places.iter().find_map(|address| taken.get(&(*address, transport, listener.port)));
             match holder {
                 Some(holder) if listener.refused.is_none() => {
                     let message = format!(
@@ -419,7 +422,8 @@ fn refuse_taken_ports(nodes: &mut [GatewayNode]) {
                         Some(Refusal { reason: "PortUnavailable", message, is_conflict: false });
                 }
                 _ if listener.refused.is_none() && node.refused.is_none() => {
-                    own.extend(places.into_iter().map(|address| ((address, listener.port), name.clone())));
+                    let of_address = |address| ((address, transport, listener.port), name.clone());
+                    own.extend(places.into_iter().map(of_address));
                 }
                 _ => {}
             }
@@ -439,6 +443,7 @@ fn served_kinds(protocol: &str, is_passed_through: bool) -> Vec<SupportedKind> {
         "TLS" if is_passed_through => &["TLSRoute"],
         "TLS" => &["TLSRoute", "TCPRoute"],
         "TCP" => &["TCPRoute"],
+        "UDP" => &["UDPRoute"],
         _ => &[],
     };
     let kind = |kind: &&str| SupportedKind { group: GATEWAY_GROUP.to_owned(), kind: (*kind).to_owned() };

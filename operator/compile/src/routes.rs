@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use igw_crds::objects::grpc_route::GrpcRouteSpec;
 use igw_crds::objects::http_route::{HttpRouteSpec, ParentReference};
-use igw_crds::objects::l4_route::{TcpRouteSpec, TlsRouteSpec};
+use igw_crds::objects::l4_route::{NamelessRouteSpec, TlsRouteSpec};
 use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{Attachment, HostBinding, Protocol, Route, RouteId};
@@ -38,7 +38,8 @@ struct Parent {
 enum AnyRoute<'o> {
     Http(&'o HttpRouteSpec),
     Grpc(&'o GrpcRouteSpec),
-    Tcp(&'o TcpRouteSpec),
+    /// A TCPRoute or a UDPRoute.
+    Nameless(&'o NamelessRouteSpec),
     Tls(&'o TlsRouteSpec),
 }
 
@@ -77,7 +78,7 @@ impl<'o> AnyRoute<'o> {
         match spec {
             Spec::HttpRoute(spec) => Some(Self::Http(spec)),
             Spec::GrpcRoute(spec) => Some(Self::Grpc(spec)),
-            Spec::TcpRoute(spec) => Some(Self::Tcp(spec)),
+            Spec::TcpRoute(spec) | Spec::UdpRoute(spec) => Some(Self::Nameless(spec)),
             Spec::TlsRoute(spec) => Some(Self::Tls(spec)),
             _ => None,
         }
@@ -87,7 +88,7 @@ impl<'o> AnyRoute<'o> {
         match self {
             Self::Http(spec) => &spec.parent_refs,
             Self::Grpc(spec) => &spec.parent_refs,
-            Self::Tcp(spec) => &spec.parent_refs,
+            Self::Nameless(spec) => &spec.parent_refs,
             Self::Tls(spec) => &spec.parent_refs,
         }
     }
@@ -96,7 +97,7 @@ impl<'o> AnyRoute<'o> {
         match self {
             Self::Http(spec) => &spec.hostnames,
             Self::Grpc(spec) => &spec.hostnames,
-            Self::Tcp(_) => &[],
+            Self::Nameless(_) => &[],
             Self::Tls(spec) => &spec.hostnames,
         }
     }
@@ -105,7 +106,7 @@ impl<'o> AnyRoute<'o> {
         match self {
             Self::Http(spec) => spec.rules.iter().map(|one| rule(key, one, backends)).collect(),
             Self::Grpc(spec) => spec.rules.iter().map(|one| grpc_rule(key, one, backends)).collect(),
-            Self::Tcp(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
+            Self::Nameless(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
             Self::Tls(spec) => spec.rules.iter().map(|one| l4_rule(key, one, backends)).collect(),
         }
     }
@@ -113,8 +114,7 @@ impl<'o> AnyRoute<'o> {
 
 /// Routes of every kind, oldest first, then by kind, namespace and name.
 fn by_age(objects: &ObjectSet) -> Vec<(&ObjectKey, &Stored)> {
-    let kinds = [Kind::HttpRoute, Kind::GrpcRoute, Kind::TcpRoute, Kind::TlsRoute];
-    let mut routes: Vec<_> = kinds.into_iter().flat_map(|kind| objects.by_age(kind)).collect();
+    let mut routes: Vec<_> = Kind::ROUTES.into_iter().flat_map(|kind| objects.by_age(kind)).collect();
     // The sort is stable: equal ages keep the order of their kinds and names.
     routes.sort_by_key(|(_, stored)| stored.created);
     routes
@@ -231,8 +231,8 @@ fn attach(
         };
         let refusal =
             |host: &HostBinding| gateway.hostnames.refusal(&route.namespace, host.serves.as_deref());
-        // Connections without TLS have no name.
-        if listener.protocol != Protocol::Tcp
+        // Connections without TLS and datagrams have no name.
+        if !matches!(listener.protocol, Protocol::Tcp | Protocol::Udp)
             && let Some(message) = hosts.iter().find_map(refusal)
         {
             return refuse("NotAllowedByListeners", message);

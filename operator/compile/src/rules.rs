@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use igw_crds::objects::ObjectKey;
 use igw_crds::objects::http_route::{
-    HttpHeaderMatch, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts, PathMatchType,
-    ValueMatchType,
+    CookieLifetime, HttpHeaderMatch, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts,
+    PathMatchType, SessionPersistence, SessionPersistenceType, ValueMatchType,
 };
 use igw_crds::objects::l4_route::L4RouteRule;
 use igw_crds::objects::names::TimeSpan;
 use igw_crds::snapshot::{
-    Action, Filter, Match, PathMatch, Retry, Rule, StringMatch, ValueMatch, WeightedBackend,
+    Action, Filter, Match, PathMatch, Retry, Rule, Session, SessionCarrier, StringMatch, ValueMatch,
+    WeightedBackend,
 };
 use regex_automata::meta::Regex;
 
@@ -35,9 +36,6 @@ pub(crate) fn rule<'o>(
 ) -> RuleNode {
     let mut bad_references = Vec::new();
     let mut unserved = None;
-    if rule.session_persistence.is_some() {
-        unserved = Some("`sessionPersistence` is not served by this version".to_owned());
-    }
     let mut matches = Vec::with_capacity(rule.matches.len());
     for one in &rule.matches {
         match translate(one) {
@@ -79,6 +77,7 @@ pub(crate) fn rule<'o>(
         bad_references,
         timeouts: rule.timeouts.as_ref(),
         retry: rule.retry.as_ref().map(retry),
+        session: rule.session_persistence.as_ref().map(session),
     })
 }
 
@@ -88,6 +87,24 @@ fn retry(retry: &HttpRouteRetry) -> Retry {
         attempts: u32::try_from(retry.attempts).unwrap_or_default(),
         backoff_ms: retry.backoff.as_ref().map_or(BACKOFF_MS, TimeSpan::as_millis),
     }
+}
+
+/// Translates what keeps a client with its endpoint.
+pub(crate) fn session(session: &SessionPersistence) -> Session {
+    let carrier = match (session.r#type, &session.header) {
+        (SessionPersistenceType::Header, Some(header)) => {
+            SessionCarrier::Header { name: header.name.as_str().to_lowercase() }
+        }
+        _ => {
+            let cookie = session.cookie.as_ref();
+            SessionCarrier::Cookie {
+                name: cookie.and_then(|cookie| Some(cookie.name.as_ref()?.as_str().to_owned())),
+                path: cookie.map_or_else(|| "/".to_owned(), |cookie| cookie.path.clone()),
+                permanent: cookie.is_some_and(|cookie| cookie.lifetime_type == CookieLifetime::Permanent),
+            }
+        }
+    };
+    Session { carrier, timeout_ms: session.absolute_timeout.as_ref().map_or(0, TimeSpan::as_millis) }
 }
 
 /// The parts of a rule.
@@ -100,6 +117,7 @@ pub(crate) struct Translated<'r> {
     pub(crate) bad_references: Vec<BadReference>,
     pub(crate) timeouts: Option<&'r HttpRouteTimeouts>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) session: Option<Session>,
 }
 
 /// A rule from its parts: what is not served, or leads nowhere, answers an error.
@@ -122,6 +140,7 @@ pub(crate) fn finish(parts: Translated<'_>) -> RuleNode {
         request_timeout_ms: limit(|timeouts| &timeouts.request).unwrap_or(0),
         backend_timeout_ms: limit(|timeouts| &timeouts.backend_request),
         retry: parts.retry,
+        session: parts.session,
     };
     RuleNode { rule, unserved: parts.unserved, bad_references: parts.bad_references }
 }
@@ -148,6 +167,7 @@ pub(crate) fn l4_rule<'o>(
         request_timeout_ms: 0,
         backend_timeout_ms: None,
         retry: None,
+        session: None,
     };
     RuleNode { rule, unserved: None, bad_references }
 }

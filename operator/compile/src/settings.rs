@@ -78,6 +78,8 @@ fn apply(spec: &GatewayConfigSpec, settings: &mut Settings) {
         span(&limits.body_grace, &mut settings.body_grace_ms);
         number(limits.requests_per_connection, &mut settings.requests_per_connection);
         number(limits.connections_per_source, &mut settings.connections_per_source);
+        number(limits.udp_flows_per_source, &mut settings.udp_flows_per_source);
+        number(limits.udp_reply_factor, &mut settings.udp_reply_factor);
         span(&limits.handshake_timeout, &mut settings.handshake_timeout_ms);
     }
     if let Some(timeouts) = &spec.timeouts {
@@ -85,6 +87,7 @@ fn apply(spec: &GatewayConfigSpec, settings: &mut Settings) {
         span(&timeouts.backend_request, &mut settings.backend_timeout_ms);
         span(&timeouts.backend_idle, &mut settings.backend_idle_ms);
         span(&timeouts.tunnel_idle, &mut settings.tunnel_idle_ms);
+        span(&timeouts.udp_idle, &mut settings.udp_idle_ms);
     }
 }
 

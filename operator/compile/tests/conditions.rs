@@ -6,7 +6,7 @@ mod listener_sets;
 use std::sync::Arc;
 
 use igw_compile::{Compiled, Facts, ObjectSet, Proxies, Status, Stored, compile, program};
-use igw_crds::snapshot::{Action, Filter};
+use igw_crds::snapshot::{Action, Filter, Probe};
 use igw_crds::sync::{BindFailure, BindFailureKind, ListenerReport, Report};
 use igw_crds::yaml::read;
 use jiff::Timestamp;
@@ -103,7 +103,7 @@ fn gateways_and_listeners() {
         ],
     );
     check(
-        &gateway("g", "{name: a, port: 80, protocol: HTTP}, {name: b, port: 81, protocol: UDP}"),
+        &gateway("g", "{name: a, port: 80, protocol: HTTP}, {name: b, port: 81, protocol: example.org/QUIC}"),
         &["Gateway g Accepted=True/ListenersNotValid", "Gateway g b Accepted=False/UnsupportedProtocol"],
     );
     check(
@@ -214,12 +214,12 @@ fn references() {
 
 #[test]
 fn what_is_not_served_is_told_and_answers_500() {
-    let sticky = "{sessionPersistence: {}, backendRefs: [{name: s, port: 80}]}";
+    let strange = "{filters: [{type: ExtensionRef, extensionRef: {group: a.test, kind: A, name: a}}], backendRefs: [{name: s, port: 80}]}";
     let good = "{matches: [{path: {value: /good}}], backendRefs: [{name: s, port: 80}]}";
-    let all = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{sticky}]"));
+    let all = gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{strange}]"));
     check(&all, &["HTTPRoute r g Accepted=False/UnsupportedValue"]);
     let some =
-        gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{sticky}, {good}]"));
+        gateway("g", WEB) + &route("r", &format!("parentRefs: [{{name: g}}], rules: [{strange}, {good}]"));
     check(
         &some,
         &["HTTPRoute r g Accepted=True/Accepted", "HTTPRoute r g PartiallyInvalid=True/UnsupportedValue"],
@@ -450,6 +450,51 @@ fn routes_of_connections() {
     let far = gateway("g", two) + &l4("TCPRoute", "far", &format!("parentRefs: [{{name: g}}], {to_web}"));
     check(&(far.clone() + &grant("TCPRoute")), &["TCPRoute far g ResolvedRefs=True/ResolvedRefs"]);
     check(&(far + &grant("HTTPRoute")), &["TCPRoute far g ResolvedRefs=False/RefNotPermitted"]);
+}
+
+#[test]
+fn routes_of_datagrams() {
+    let listeners = "{name: dns, port: 53, protocol: UDP}, {name: tcp, port: 53, protocol: TCP}, {name: log, port: 514, protocol: UDP}";
+    let to = |section: &str| format!("parentRefs: [{{name: g{section}}}], {TO_WEB}");
+    let text = gateway("g", listeners)
+        + &l4("UDPRoute", "all", &to(""))
+        + &l4("UDPRoute", "by-port", &to(", port: 53"))
+        + &l4("UDPRoute", "wrong", &to(", sectionName: tcp"))
+        + &l4("TCPRoute", "too", &to(", sectionName: dns"))
+        + &l4("TCPRoute", "right", &to(", port: 53"));
+    check(
+        &text,
+        &[
+            "Gateway g dns Conflicted=False/NoConflicts",
+            "Gateway g tcp Conflicted=False/NoConflicts",
+            "UDPRoute all g Accepted=True/Accepted",
+            "UDPRoute by-port g Accepted=True/Accepted",
+            "UDPRoute wrong g Accepted=False/NotAllowedByListeners",
+            "TCPRoute too g Accepted=False/NotAllowedByListeners",
+            "TCPRoute right g Accepted=True/Accepted",
+        ],
+    );
+    let compiled = compiled(&text);
+    let listeners = &compiled.snapshot.gateways[0].listeners;
+    let attached: Vec<usize> = listeners.iter().map(|listener| listener.attachments.len()).collect();
+    assert_eq!(attached, [2, 1, 1], "datagrams and connections of one port have routes of their own");
+    let found: Vec<(&str, Option<&Probe>)> = (compiled.snapshot.backends.iter())
+        .map(|backend| (&*backend.key, backend.active.as_ref().map(|check| &check.probe)))
+        .collect();
+    assert!(
+        found.iter().any(|(key, probe)| key.ends_with("/udp") && probe.is_none())
+            && found.iter().any(|(key, probe)| !key.ends_with("/udp") && *probe == Some(&Probe::Tcp)),
+        "whoever takes datagrams need not take connections: {found:?}"
+    );
+
+    let unix = gateway("g", "{name: dns, port: 53, protocol: UDP}")
+        + &l4(
+            "UDPRoute",
+            "u",
+            "parentRefs: [{name: g}], rules: [{backendRefs: [{group: igw.opensvc.com, kind: Backend, name: b}]}]",
+        )
+        + "---\napiVersion: igw.opensvc.com/v1alpha1\nkind: Backend\nmetadata: {name: b}\nspec: {endpoints: [{unix: {path: /run/b.sock}}]}\n";
+    check(&unix, &["UDPRoute u g ResolvedRefs=False/UnsupportedProtocol"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(crate) fn resource(kind: Kind) -> Resource {
     let is_core = kind.group().is_empty();
     let has_status =
         !matches!(kind, Kind::ReferenceGrant | Kind::Secret | Kind::ConfigMap | Kind::GatewayConfig);
+    let schema = openapi::schema_of(kind);
     Resource {
         versions: kind.versions().iter().map(|version| Arc::from(*version)).collect(),
         short_names: kind.short_names().iter().map(|name| Arc::from(*name)).collect(),
@@ -28,10 +29,10 @@ pub(crate) fn resource(kind: Kind) -> Resource {
         },
         style: if is_core { Style::Core } else { Style::Custom },
         has_status,
-        schema: openapi::schema_of(kind),
+        schema: schema.clone(),
         columns: columns(kind),
         list_keys: list_keys(kind),
-        admission: Arc::new(Typed { kind }),
+        admission: Arc::new(Typed { kind, schema }),
         ..Resource::new(kind.group(), kind.version(), kind.as_str(), kind.plural(), scope)
     }
 }

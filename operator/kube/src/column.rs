@@ -113,13 +113,13 @@ fn in_short(seconds: i64) -> String {
         small => format!("{large}{large_unit}{small}{small_unit}"),
     };
     match seconds {
-        ..120 => format!("{seconds}s"),
-        ..600 => two(minutes, "m", seconds % 60, "s"),
-        ..10_800 => format!("{minutes}m"),
-        ..28_800 => two(hours, "h", minutes % 60, "m"),
-        ..172_800 => format!("{hours}h"),
-        ..691_200 => two(days, "d", hours % 24, "h"),
-        ..63_072_000 => format!("{days}d"),
+        ..=119 => format!("{seconds}s"),
+        120..=599 => two(minutes, "m", seconds % 60, "s"),
+        600..=10_799 => format!("{minutes}m"),
+        10_800..=28_799 => two(hours, "h", minutes % 60, "m"),
+        28_800..=172_799 => format!("{hours}h"),
+        172_800..=691_199 => two(days, "d", hours % 24, "h"),
+        691_200..=63_071_999 => format!("{days}d"),
         _ => two(days / 365, "y", days % 365, "d"),
     }
 }

@@ -20,6 +20,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tracing::{debug, warn};
 
 use crate::access::Caller;
+use crate::failure::{Failure, Reason};
+use crate::reply;
 use crate::server::Server;
 
 /// Where connections come from.
@@ -30,6 +32,15 @@ pub enum Door {
     Tcp(TcpListener),
     /// A TCP port with TLS; the configuration says whose certificates are taken.
     Tls(TcpListener, Arc<ServerConfig>),
+}
+
+/// Under which names a door is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// Under any: a browser does not reach it, or the certificate has its names.
+    Any,
+    /// Under those of the server.
+    Own,
 }
 
 /// Answers what comes through a door, until the future is dropped.
@@ -45,12 +56,12 @@ pub async fn serve(door: Door, server: Arc<Server>) {
         let server = Arc::clone(&server);
         let accepted = match &door {
             Door::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(converse(stream, Caller::Anybody, server));
+                connections.spawn(converse(stream, Caller::Anybody, Names::Any, server));
             }),
             Door::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                 // Events of a watch are small and wait for nothing.
                 let _ = stream.set_nodelay(true);
-                connections.spawn(converse(stream, Caller::Anybody, server));
+                connections.spawn(converse(stream, Caller::Anybody, Names::Own, server));
             }),
             Door::Tls(listener, config) => listener.accept().await.map(|(stream, _)| {
                 let _ = stream.set_nodelay(true);
@@ -75,18 +86,25 @@ async fn shake_hands(stream: TcpStream, acceptor: TlsAcceptor, server: Arc<Serve
         Some(certificate) => Caller::Certified(certificate.as_ref().into()),
         None => Caller::Anybody,
     };
-    converse(stream, caller, server).await;
+    converse(stream, caller, Names::Any, server).await;
 }
 
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     caller: Caller,
+    names: Names,
     server: Arc<Server>,
 ) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller.clone());
         let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(server.answer(request).await) }
+        async move {
+            if names == Names::Own && !server.is_named(&request) {
+                let message = "the server is not known under this name; use its address";
+                return Ok::<_, Infallible>(reply::refusal(&Failure::new(Reason::Forbidden, message)));
+            }
+            Ok(server.answer(request).await)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

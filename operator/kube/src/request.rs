@@ -79,7 +79,7 @@ impl Asked {
     /// The body as a tree, with the paths of fields that stand twice.
     pub(crate) fn document(&self) -> Result<(Value, Vec<String>), Failure> {
         match self.content_type.as_str() {
-            "" | "application/json" => crate::body::json(&self.body),
+            "application/json" => crate::body::json(&self.body),
             "application/yaml" => crate::body::yaml(&self.body).map(|tree| (tree, Vec::new())),
             PROTOBUF => crate::protobuf::document(&self.body).map(|tree| (tree, Vec::new())),
             _ => Err(Failure::unsupported_media("application/json, application/yaml")),

@@ -1,12 +1,13 @@
 //! Which answer a path gets, after who asks and whether they may.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tracing::debug;
@@ -25,6 +26,9 @@ use crate::store::{Part, Store};
 pub struct Settings {
     /// Version of the software, behind the version of Kubernetes whose manners it has: `v1.32.0+igw-0.1.0`.
     pub software: String,
+    /// Names under which the server is reached over TCP without TLS, beside its addresses. Others are refused: a page
+    /// in a browser whose name resolves to this machine is not a client.
+    pub names: Vec<String>,
 }
 
 /// Answers requests.
@@ -63,6 +67,15 @@ impl Server {
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// Whether a plain connection may ask under the name that it asks under.
+    pub(crate) fn is_named(&self, request: &Request<Incoming>) -> bool {
+        let host = request.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        address.parse::<IpAddr>().is_ok() || self.settings.names.iter().any(|known| known == name)
     }
 
     /// Answers one request.
@@ -232,7 +245,10 @@ impl Target {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { software: concat!("v1.32.0+igw-", env!("CARGO_PKG_VERSION")).to_owned() }
+        Self {
+            software: concat!("v1.32.0+igw-", env!("CARGO_PKG_VERSION")).to_owned(),
+            names: vec!["localhost".to_owned()],
+        }
     }
 }
 

@@ -34,6 +34,15 @@ pub(crate) fn edit_mapping<R>(
     result
 }
 
+/// How deep a tree is nested.
+pub(crate) fn depth(tree: &Value) -> usize {
+    match tree {
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// Removes every field that is null: to a server a null field is absent.
 pub(crate) fn drop_nulls(tree: &mut Value) {
     match tree {

@@ -11,9 +11,11 @@ use crate::failure::Cause;
 use crate::tree;
 
 /// Admission of a kind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Typed {
     pub(crate) kind: Kind,
+    /// Schema of the content.
+    pub(crate) schema: Value,
 }
 
 // === impl Typed ===
@@ -22,12 +24,17 @@ impl Admission for Typed {
     fn admit(&self, object: &mut Value, before: Option<&Value>) -> Admitted {
         let mut content = content_of(object);
         tree::drop_nulls(&mut content);
+        if let (Kind::Secret, Some(fields)) = (self.kind, content.as_object_mut()) {
+            // Typed clients write an absent type as an empty one.
+            fields.retain(|name, value| name != "type" || value.as_str() != Some(""));
+        }
         let key = ObjectKey::new(self.kind, tree::text(object, "metadata.namespace"), name_of(object));
         let mut metadata = Metadata::default();
         metadata.name = ObjectName::parse(name_of(object)).ok();
         let verdict = judge(self.kind, &key, metadata, &content);
         let mut causes: Vec<Cause> =
             verdict.mistakes.iter().map(|mistake| cause(mistake, &content)).collect();
+        self.add_missing(&content, &mut causes);
         for path in &verdict.unknown {
             tree::remove(&mut content, path);
         }
@@ -45,6 +52,28 @@ impl Admission for Typed {
 }
 
 impl Typed {
+    /// The types tell of one missing field of a mapping; the schema knows the others.
+    fn add_missing(&self, content: &Value, causes: &mut Vec<Cause>) {
+        let missing = causes.iter().filter(|cause| cause.reason == REQUIRED);
+        let mut more = Vec::new();
+        for parent in missing.filter_map(|cause| Some(cause.field.rsplit_once('.')?.0)) {
+            let required = required(&self.schema, parent);
+            let there = tree::at(content, parent).and_then(Value::as_object);
+            let absent =
+                required.iter().filter(|name| !there.is_some_and(|there| there.contains_key(**name)));
+            more.extend(absent.map(|name| Cause {
+                reason: REQUIRED,
+                message: "Required value".to_owned(),
+                field: format!("{parent}.{name}"),
+            }));
+        }
+        for cause in more {
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
+    }
+
     /// What a server adds to kinds of the core group.
     fn finish(&self, content: &mut Value, before: Option<&Value>, causes: &mut Vec<Cause>) {
         let Some(fields) = content.as_object_mut() else { return };
@@ -133,7 +162,7 @@ fn cause(mistake: &Mistake, content: &Value) -> Cause {
     let allowed = mistake.allowed.as_deref();
     let more = allowed.map(|allowed| format!(" (allowed: {allowed})")).unwrap_or_default();
     let (reason, message) = match mistake.fault {
-        Fault::Missing => ("FieldValueRequired", "Required value".to_owned()),
+        Fault::Missing => (REQUIRED, "Required value".to_owned()),
         Fault::Unsupported => {
             let words: Vec<String> =
                 allowed.unwrap_or_default().split(", ").map(|word| format!("\"{word}\"")).collect();
@@ -151,5 +180,24 @@ fn cause(mistake: &Mistake, content: &Value) -> Cause {
     Cause { reason, message, field: mistake.field.clone() }
 }
 
+/// Names of the fields that the mapping at a path must have.
+fn required<'s>(schema: &'s Value, path: &str) -> Vec<&'s str> {
+    let mut node = schema;
+    for part in path.split('.') {
+        let (name, indices) =
+            part.split_once('[').map_or((part, 0), |(name, rest)| (name, rest.matches(']').count()));
+        let Some(below) = node.get("properties").and_then(|properties| properties.get(name)) else {
+            return Vec::new();
+        };
+        node = below;
+        for _ in 0..indices {
+            let Some(items) = node.get("items") else { return Vec::new() };
+            node = items;
+        }
+    }
+    node.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+const REQUIRED: &str = "FieldValueRequired";
 /// Of a value that is shown in a message.
 const SHOWN_CHARS: usize = 256;

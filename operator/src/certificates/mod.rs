@@ -3,4 +3,5 @@
 pub mod authorities;
 pub mod pair;
 pub mod pem;
+pub mod sessions;
 pub mod vault;

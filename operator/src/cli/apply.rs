@@ -188,8 +188,7 @@ async fn wait(client: &Client, keys: &[&ObjectKey], limit: Duration) -> Result<E
         let listing = ClusterRead::load(client, None).await?.view().listing();
         let mut open = Vec::new();
         let is_judged = |key: &&&ObjectKey| {
-            use Kind::{Gateway, GatewayClass, HttpRoute, TcpRoute, TlsRoute};
-            matches!(key.kind, Gateway | GatewayClass | HttpRoute | TcpRoute | TlsRoute)
+            matches!(key.kind, Kind::Gateway | Kind::GatewayClass) || Kind::ROUTES.contains(&key.kind)
         };
         for key in keys.iter().filter(is_judged) {
             let name = object_name(key);

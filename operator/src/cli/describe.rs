@@ -60,7 +60,7 @@ fn services_of(object: &Value) -> Vec<ObjectPath> {
         "Gateway" => {
             service(namespace, &layout::gateway_object(text(object, "/metadata/name"))).into_iter().collect()
         }
-        "HTTPRoute" | "TCPRoute" | "TLSRoute" => {
+        "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute" | "UDPRoute" => {
             let rules = items(object, "/spec/rules").iter();
             let backends = rules.flat_map(|rule| items(rule, "/backendRefs"));
             let services = backends.filter(|backend| matches!(text(backend, "/kind"), "" | "Service"));

@@ -1,6 +1,7 @@
 //! `igw explain`: which rule a request meets, where it goes, and why the others lost.
 //!
-//! Connections of TCPRoutes and TLSRoutes are asked about by `TCP` or `TLS` in place of a method.
+//! Connections of TCPRoutes and TLSRoutes and datagrams of UDPRoutes are asked about by `TCP`, `TLS` or `UDP` in place of
+//! a method.
 //!
 //! The decision is made by the tables that the proxy uses; this file only finds the request's port and words.
 
@@ -24,7 +25,7 @@ use crate::output::text::{complain, emit};
 /// Arguments of `igw explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// Method of the request, or TCP or TLS for a connection
+    /// Method of the request, or TCP or TLS for a connection, UDP for a datagram
     #[arg(value_name = "METHOD")]
     method: String,
     /// URL of the request, or [name]:port of the connection
@@ -66,7 +67,7 @@ struct Place {
 /// # Errors
 /// Usage, a target that does not answer, standard output's.
 pub fn run(args: &ExplainArgs) -> Result<Exit, Failure> {
-    if let "TCP" | "TLS" = args.method.as_str() {
+    if let "TCP" | "TLS" | "UDP" = args.method.as_str() {
         let snapshot = args.target.snapshot()?;
         let verdict = stream::explain(&snapshot, &args.method, &args.url, args.gateway.as_deref())?;
         match args.output {
@@ -139,7 +140,8 @@ fn place(
     }
     let ports = |index: usize| {
         let listeners = snapshot.gateways.get(index).map_or(&[][..], |gateway| &gateway.listeners);
-        listeners.iter().map(|listener| listener.port)
+        let asked = listeners.iter().filter(|listener| listener.protocol != Protocol::Udp);
+        asked.map(|listener| listener.port)
     };
     let mut all_ports: Vec<u16> = candidates.iter().flat_map(|index| ports(*index)).collect();
     all_ports.sort_unstable();
@@ -171,6 +173,9 @@ fn place(
         ));
     }
     let listeners = snapshot.gateways.get(gateway).map_or(&[][..], |gateway| &gateway.listeners);
-    let on_port = listeners.iter().enumerate().filter(|(_, listener)| listener.port == port);
+    let on_port = listeners
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| listener.port == port && listener.protocol != Protocol::Udp);
     Ok(Ok(Place { gateway, port, listeners: on_port.map(|(index, _)| index).collect() }))
 }

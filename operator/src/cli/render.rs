@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use igw_crds::sync::Envelope;
 
 use super::{Exit, Failure};
+use crate::certificates::sessions::SessionSecret;
 use crate::certificates::vault::file_name;
 use crate::objects::listing::Severity;
 use crate::output::text::complain;
@@ -45,7 +46,10 @@ pub fn run(args: &RenderArgs) -> Result<Exit, Failure> {
     let bytes = serde_json::to_vec(&envelope).map_err(anyhow::Error::from)?;
     let keys = args.out.join("keys");
     private_folder(&keys).map_err(|error| cannot_write(args, &error))?;
-    for (fingerprint, key) in offline.vault.keys(&offline.compiled.snapshot) {
+    let mut found = offline.vault.keys(&offline.compiled.snapshot);
+    SessionSecret::keep(&args.out.join(SESSIONS), write_atomic)
+        .add_keys(&offline.compiled.snapshot, &mut found);
+    for (fingerprint, key) in found {
         write_atomic(&keys.join(file_name(&fingerprint)), key.as_bytes())
             .map_err(|error| cannot_write(args, &error))?;
     }
@@ -63,5 +67,7 @@ fn cannot_write(args: &RenderArgs, error: &std::io::Error) -> Failure {
     Failure::new(Exit::Failed, format!("{} cannot be written: {error}", args.out.display()))
 }
 
+/// File of what keys of sessions are derived from; not for proxies.
+const SESSIONS: &str = "sessions.secret";
 /// File of the snapshot.
 const SNAPSHOT: &str = "snapshot.json";

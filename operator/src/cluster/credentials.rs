@@ -18,6 +18,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::certificates::sessions::SessionSecret;
+
 /// The authority.
 pub struct Authority {
     certificate: String,
@@ -66,6 +68,12 @@ impl Authority {
     #[must_use]
     pub fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// What keys of sessions are derived from: it lasts as long as the authority, whatever operator runs.
+    #[must_use]
+    pub fn sessions(&self) -> SessionSecret {
+        SessionSecret::of(&self.key)
     }
 
     /// A credential for a gateway.

@@ -126,7 +126,7 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
         let parents = match &taken.object.spec {
             Spec::HttpRoute(route) => &route.parent_refs,
             Spec::GrpcRoute(route) => &route.parent_refs,
-            Spec::TcpRoute(route) => &route.parent_refs,
+            Spec::TcpRoute(route) | Spec::UdpRoute(route) => &route.parent_refs,
             Spec::TlsRoute(route) => &route.parent_refs,
             _ => continue,
         };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use igw_crds::objects::Object;
+use igw_crds::objects::{Kind, Object};
 use igw_crds::snapshot::{Listener, Protocol, Snapshot};
 use igw_crds::sync::{ListenerReport, Report};
 use jiff::Timestamp;
@@ -102,11 +102,14 @@ impl View {
     /// What standard error says when everything is ready.
     #[must_use]
     pub fn announcement(&self) -> String {
-        let n_kind = |kind: &str| self.shown.iter().filter(|shown| shown.name.starts_with(kind)).count();
+        let n_kind = |kind: Kind| {
+            let prefix = format!("{kind}/");
+            self.shown.iter().filter(|shown| shown.name.starts_with(&prefix)).count()
+        };
         let mut text = format!(
             "igw: ready: {} gateways, {} routes, {} warnings\n",
-            n_kind("Gateway/"),
-            n_kind("HTTPRoute/"),
+            n_kind(Kind::Gateway),
+            Kind::ROUTES.into_iter().map(n_kind).sum::<usize>(),
             self.notices.len(),
         );
         for listener in &self.listeners {
@@ -227,6 +230,7 @@ fn url(listener: &Listener, report: &ListenerReport) -> String {
         Protocol::Https => ("https", 443, "/"),
         Protocol::Tcp => ("tcp", 0, ""),
         Protocol::Tls => ("tls", 0, ""),
+        Protocol::Udp => ("udp", 0, ""),
         _ => ("http", 80, "/"),
     };
     let port = if listener.port == usual { String::new() } else { format!(":{}", listener.port) };

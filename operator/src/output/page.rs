@@ -1,5 +1,6 @@
 //! The status page: gateways, routes, conditions, problems. Plain HTML without scripts.
 
+use igw_crds::objects::Kind;
 use serde_json::Value;
 
 use super::rows::{condition, items, text};
@@ -60,8 +61,7 @@ fn gateways(listing: &Listing) -> Vec<Vec<String>> {
 
 fn routes(listing: &Listing) -> Vec<Vec<String>> {
     let mut rows = vec![];
-    let kinds = ["HTTPRoute", "TCPRoute", "TLSRoute"];
-    for route in kinds.into_iter().flat_map(|kind| of_kind(listing, kind)) {
+    for route in Kind::ROUTES.into_iter().flat_map(|kind| of_kind(listing, kind.as_str())) {
         for parent in items(route, "/status/parents") {
             let conditions = items(parent, "/conditions");
             rows.push(vec![

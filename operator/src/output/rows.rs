@@ -117,7 +117,7 @@ fn columns(kind: &str) -> Vec<Column> {
             }),
             wide("GATEWAY", |object| text(object, "/spec/parentRef/name").to_owned()),
         ],
-        "HTTPRoute" | "TLSRoute" => vec![
+        "HTTPRoute" | "GRPCRoute" | "TLSRoute" => vec![
             column("HOSTNAMES", hostnames),
             wide("PARENTS", |object| {
                 list(items(object, "/spec/parentRefs").iter().map(|parent| text(parent, "/name")))
@@ -128,7 +128,7 @@ fn columns(kind: &str) -> Vec<Column> {
         "Backend" => {
             vec![column("ENDPOINTS", |object| list(items(object, "/spec/endpoints").iter().map(endpoint)))]
         }
-        "TCPRoute" => vec![
+        "TCPRoute" | "UDPRoute" => vec![
             column("PARENTS", |object| {
                 list(items(object, "/spec/parentRefs").iter().map(|parent| text(parent, "/name")))
             }),

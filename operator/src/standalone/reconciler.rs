@@ -30,6 +30,7 @@ use super::outside::Write;
 use super::state::{State, write_atomic};
 use super::store::{Hints, Store};
 use super::watch::Watch;
+use crate::certificates::sessions::SessionSecret;
 use crate::certificates::vault::Vault;
 use crate::doors::metrics::Metrics;
 use crate::doors::sync_server::Sealed;
@@ -77,6 +78,7 @@ pub struct Reconciler {
     records: BTreeMap<ObjectKey, Record>,
     compiled: Option<Compiled>,
     vault: Vault,
+    sessions: SessionSecret,
     issuance: Issuance,
     /// The objects of the last compilation.
     objects: ObjectSet,
@@ -149,6 +151,7 @@ impl Reconciler {
             records: BTreeMap::new(),
             compiled: None,
             vault: Vault::load(&state.path(KEYS)),
+            sessions: SessionSecret::keep(&state.path(SESSIONS), write_atomic),
             issuance,
             objects: ObjectSet::default(),
             is_compile_due: false,
@@ -331,6 +334,7 @@ impl Reconciler {
     fn publish_snapshot(&mut self) {
         let Some(compiled) = &self.compiled else { return };
         let mut keys = self.vault.keys(&compiled.snapshot);
+        self.sessions.add_keys(&compiled.snapshot, &mut keys);
         self.issuance.add_keys(&mut keys);
         let sealed = Envelope::seal(self.ledger.epoch, self.generation + 1, &compiled.snapshot)
             .and_then(|envelope| Sealed::new(&envelope, keys));
@@ -586,6 +590,8 @@ const KEYS: &str = "keys";
 /// File of the addresses of gateways.
 const LEASES: &str = "addresses.json";
 /// File of the ledger.
+/// File of what keys of sessions are derived from.
+const SESSIONS: &str = "sessions.secret";
 const LEDGER: &str = "ledger.json";
 /// File of the last good objects.
 const OBJECTS: &str = "objects.json";

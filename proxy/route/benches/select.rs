@@ -49,6 +49,7 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
             request_timeout_ms: 0,
             backend_timeout_ms: None,
             retry: None,
+            session: None,
         };
         let name = format!("r{index}");
         snapshot.routes.push(Route {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use igw_crds::snapshot::{Protocol, RouteId, Snapshot};
+use igw_crds::snapshot::{RouteId, Snapshot};
 
 use crate::RequestView;
 use crate::condition::Candidate;
@@ -87,7 +87,7 @@ impl PortRoutes {
                 let mut own_names = HashSet::new();
                 // A name that a route writes twice counts once.
                 for binding in attachment.hosts.iter().filter(|binding| own_names.insert(&binding.ranks)) {
-                    let is_stream = matches!(listener.protocol, Protocol::Tcp | Protocol::Tls);
+                    let is_stream = listener.protocol.is_stream();
                     for (rule_index, rule) in route.rules.iter().enumerate() {
                         let targets = &mut tables.targets;
                         let target = *of_rule.entry(rule_index).or_insert_with(|| {

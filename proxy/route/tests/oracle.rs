@@ -175,6 +175,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
         request_timeout_ms: 0,
         backend_timeout_ms: None,
         retry: None,
+        session: None,
     });
     let route = (prop::collection::vec(rule, 1..3), prop::collection::vec(hosts(), 1..3));
     let listeners =

@@ -14,9 +14,8 @@ mod sockets;
 mod versions;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use igw_crds::snapshot::Snapshot;
+use igw_crds::snapshot::{Snapshot, Transport};
 use igw_crds::sync::{BindFailureKind, Envelope, Hint};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -37,11 +36,12 @@ use crate::log::LogWriter;
 use crate::metrics::series::SeriesIndex;
 use crate::metrics::upgrades::UpgradeCounts;
 use crate::metrics::{Metrics, Readings};
+use crate::place::Place;
 use crate::shared::Shared;
-use crate::supervisor::channel::{BindResult, OfServer, Standing};
+use crate::supervisor::channel::{BindResult, Failure, OfServer, Standing};
 use crate::tables::{Lasting, Tables};
 use crate::upstream::backend::Backend;
-use crate::worker::{Command, WorkerThread};
+use crate::worker::{Command, Incoming, WorkerThread};
 use bootstrap::Bootstrap;
 use discovery::Discovery;
 use drain::Leaving;
@@ -76,7 +76,10 @@ enum Event {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    local.block_on(&runtime, async { Control::new(arguments)?.run().await })
+    let ended = local.block_on(&runtime, async { Control::new(arguments)?.run().await });
+    // Whoever still reads a binary is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 struct Control {
@@ -113,11 +116,11 @@ struct Control {
     snapshot: Snapshot,
     /// What is served and not at rest yet.
     unsaved: Option<Envelope>,
-    bound: BTreeMap<SocketAddr, usize>,
+    bound: BTreeMap<Place, usize>,
     /// The sockets of workers once more, for the next supervisor.
-    held: BTreeMap<SocketAddr, Vec<OwnedFd>>,
+    held: BTreeMap<Place, Vec<OwnedFd>>,
     is_asking: bool,
-    failures: BTreeMap<SocketAddr, crate::supervisor::channel::Failure>,
+    failures: BTreeMap<Place, Failure>,
     bind_pause: Duration,
     bind_again: Option<tokio::time::Instant>,
 }
@@ -372,30 +375,30 @@ impl Control {
 
     /// Asks the supervisor for the sockets of the tables, unless all is as it should be.
     fn ask_sockets(&mut self) {
-        let wanted: Vec<SocketAddr> = self.tables.binds.iter().map(|bind| bind.address).collect();
+        let wanted: Vec<Place> = self.tables.binds.iter().map(|bind| bind.place).collect();
         let is_same = self.failures.is_empty()
             && wanted.len() == self.bound.len()
-            && wanted.iter().all(|address| self.bound.contains_key(address));
+            && wanted.iter().all(|place| self.bound.contains_key(place));
         if !is_same {
             self.close_unwanted(&wanted);
             self.is_asking = true;
-            self.supervisor.ask(wanted);
+            self.supervisor.ask(wanted.into_iter());
         }
         for bind in &self.tables.binds {
-            if self.bound.get(&bind.address).is_some_and(|port| *port != bind.port) {
-                self.bound.insert(bind.address, bind.port);
-                self.tell(|| Command::Assign { address: bind.address, port: bind.port });
+            if self.bound.get(&bind.place).is_some_and(|port| *port != bind.port) {
+                self.bound.insert(bind.place, bind.port);
+                self.tell(|| Command::Assign { place: bind.place, port: bind.port });
             }
         }
     }
 
-    fn close_unwanted(&mut self, wanted: &[SocketAddr]) {
-        let unwanted: Vec<SocketAddr> =
-            self.bound.keys().filter(|address| !wanted.contains(address)).copied().collect();
-        for address in unwanted {
-            self.bound.remove(&address);
-            self.held.remove(&address);
-            self.tell(|| Command::Close { address });
+    fn close_unwanted(&mut self, wanted: &[Place]) {
+        let unwanted: Vec<Place> =
+            self.bound.keys().filter(|place| !wanted.contains(place)).copied().collect();
+        for place in unwanted {
+            self.bound.remove(&place);
+            self.held.remove(&place);
+            self.tell(|| Command::Close { place });
         }
     }
 
@@ -403,23 +406,35 @@ impl Control {
     fn listen(&mut self, answers: Vec<(BindResult, Vec<OwnedFd>)>) {
         self.is_asking = false;
         self.failures.clear();
-        for (BindResult { address, failure }, sockets) in answers {
+        let answered: HashSet<Place> = answers.iter().map(|(result, _)| result.place).collect();
+        for bind in self.tables.binds.iter().filter(|bind| bind.place.is_udp()) {
+            if !answered.contains(&bind.place) {
+                // It will be another one soon: this one is of the release that is being replaced.
+                let message =
+                    "the supervisor is of a release that knows no UDP; it is asked again".to_owned();
+                self.failures.insert(bind.place, Failure { kind: BindFailureKind::Other, message });
+            }
+        }
+        for (BindResult { place, failure }, sockets) in answers {
             if let Some(failure) = failure {
-                self.failures.insert(address, failure);
+                self.failures.insert(place, failure);
                 continue;
             }
             // The tables may have changed while the supervisor worked.
-            let Some(bind) = self.tables.binds.iter().find(|bind| bind.address == address) else { continue };
-            if self.bound.contains_key(&address) {
+            let Some(bind) = self.tables.binds.iter().find(|bind| bind.place == place) else { continue };
+            if self.bound.contains_key(&place) {
                 continue;
             }
-            self.bound.insert(address, bind.port);
+            self.bound.insert(place, bind.port);
             let held = sockets.iter().filter_map(|socket| socket.try_clone().ok());
-            self.held.insert(address, held.collect());
+            self.held.insert(place, held.collect());
             for (worker, socket) in self.workers.iter().cycle().zip(sockets) {
-                let socket = std::net::TcpListener::from(socket);
+                let socket = match place.transport {
+                    Transport::Tcp => Incoming::Connections(socket.into()),
+                    Transport::Udp => Incoming::Datagrams(socket.into()),
+                };
                 // A worker that is gone has been reported by its thread.
-                let _ = worker.commands.send(Command::Listen { address, port: bind.port, socket });
+                let _ = worker.commands.send(Command::Listen { place, port: bind.port, socket });
             }
         }
         self.forgive_missing_family();
@@ -432,11 +447,12 @@ impl Control {
     /// A machine without IPv6 (or IPv4) serves "all addresses" with the other family.
     fn forgive_missing_family(&mut self) {
         let bound = &self.bound;
-        self.failures.retain(|address, failure| {
+        self.failures.retain(|place, failure| {
+            let address = place.address;
             let twin_is_bound = bound.keys().any(|other| {
-                other.port() == address.port()
-                    && other.ip().is_unspecified()
-                    && other.is_ipv4() != address.is_ipv4()
+                (other.transport, other.address.port()) == (place.transport, address.port())
+                    && other.address.ip().is_unspecified()
+                    && other.address.is_ipv4() != address.is_ipv4()
             });
             let is_missing =
                 matches!(failure.kind, BindFailureKind::AddressNotUsable | BindFailureKind::Other);

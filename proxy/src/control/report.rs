@@ -6,6 +6,7 @@ use igw_crds::sync::{BindFailure, BindFailureKind, ListenerReport, Report};
 use tokio::sync::oneshot;
 
 use super::{Control, Event, pull};
+use crate::place::Place;
 use crate::supervisor::channel::Standing;
 use crate::worker::Command;
 
@@ -17,7 +18,8 @@ impl Control {
             let name = format!("{}/{}", gateway.namespace, gateway.name);
             for listener in &gateway.listeners {
                 let of_port = |bind: &&crate::tables::Bind| {
-                    bind.address.port() == listener.port
+                    (bind.place.transport, bind.place.address.port())
+                        == (listener.protocol.transport(), listener.port)
                         && self
                             .tables
                             .ports
@@ -25,8 +27,8 @@ impl Control {
                             .and_then(Option::as_ref)
                             .is_some_and(|port| *port.gateway == *name)
                 };
-                let binds: Vec<SocketAddr> =
-                    self.tables.binds.iter().filter(of_port).map(|bind| bind.address).collect();
+                let binds: Vec<Place> =
+                    self.tables.binds.iter().filter(of_port).map(|bind| bind.place).collect();
                 let fault = self.tables.faults.get(&(name.as_str().into(), listener.name.as_str().into()));
                 let error = match binds.first() {
                     None => first_address(gateway, listener.port).map(|address| BindFailure {
@@ -34,18 +36,18 @@ impl Control {
                         kind: BindFailureKind::HeldByOtherGateway,
                         message: format!("an older gateway has {address}; choose another address or port"),
                     }),
-                    Some(_) => binds.iter().find_map(|address| {
-                        let failure = self.failures.get(address)?;
+                    Some(_) => binds.iter().find_map(|place| {
+                        let failure = self.failures.get(place)?;
                         Some(BindFailure {
-                            address: *address,
+                            address: place.address,
                             kind: failure.kind,
                             message: failure.message.clone(),
                         })
                     }),
                 };
-                let of_tls = |address: &SocketAddr| {
+                let of_tls = |place: &Place| {
                     Some(BindFailure {
-                        address: *address,
+                        address: place.address,
                         kind: BindFailureKind::Other,
                         message: fault?.clone(),
                     })
@@ -54,7 +56,11 @@ impl Control {
                 listeners.push(ListenerReport {
                     gateway: name.clone(),
                     listener: listener.name.clone(),
-                    bound: binds.into_iter().filter(|address| self.bound.contains_key(address)).collect(),
+                    bound: binds
+                        .into_iter()
+                        .filter(|place| self.bound.contains_key(place))
+                        .map(|place| place.address)
+                        .collect(),
                     error,
                 });
             }
@@ -77,11 +83,8 @@ impl Control {
 
     /// What is served.
     pub(super) fn standing(&self) -> Standing {
-        Standing {
-            epoch: self.tables.epoch,
-            generation: self.tables.generation,
-            listening: self.bound.keys().copied().collect(),
-        }
+        let places = self.bound.keys().copied().collect();
+        Standing::new(self.tables.epoch, self.tables.generation, places)
     }
 
     /// Tells the supervisor what is served, once the workers do.

@@ -1,17 +1,17 @@
 //! The way to the supervisor: a thread hears it, because hearing blocks and the control loop does not.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use tracing::warn;
 
+use crate::place::Place;
 use crate::supervisor::channel::{BindResult, OfServer, OfSupervisor, ServerEnd, Standing, Upgrades};
 
 /// What the supervisor says.
 pub(crate) enum Heard {
-    /// What became of every address that was asked for.
+    /// What became of every place that was asked for.
     Sockets(Vec<(BindResult, Vec<OwnedFd>)>),
     Retire,
     Upgrades(Upgrades),
@@ -55,9 +55,9 @@ impl SupervisorLink {
         Ok(Self { end })
     }
 
-    /// Asks for sockets on all these addresses and no others.
-    pub(crate) fn ask(&self, addresses: Vec<SocketAddr>) {
-        self.say(&OfServer::Wants { addresses }, &[]);
+    /// Asks for sockets at all these places and no others.
+    pub(crate) fn ask(&self, places: impl Iterator<Item = Place>) {
+        self.say(&OfServer::Wants(places.collect()), &[]);
     }
 
     pub(crate) fn say(&self, message: &OfServer, descriptors: &[BorrowedFd<'_>]) {
@@ -68,12 +68,12 @@ impl SupervisorLink {
     /// Tells a supervisor that did not start this server what there is.
     pub(crate) fn introduce<'s>(
         &self,
-        sockets: impl Iterator<Item = (&'s SocketAddr, &'s Vec<OwnedFd>)>,
+        sockets: impl Iterator<Item = (&'s Place, &'s Vec<OwnedFd>)>,
         standing: Standing,
     ) {
-        for (address, sockets) in sockets {
+        for (place, sockets) in sockets {
             let descriptors: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
-            self.say(&OfServer::Holds { address: *address }, &descriptors);
+            self.say(&OfServer::Holds(*place), &descriptors);
         }
         self.say(&OfServer::Serves(standing), &[]);
         self.say(&OfServer::Leads, &[]);

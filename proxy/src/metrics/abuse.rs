@@ -1,6 +1,6 @@
-//! Counts of connections that were ended because a client asked too much, by what it did.
+//! What clients do too much of, so that their connection is ended.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::counts::Counted;
 
 /// What a client did too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,36 +9,16 @@ pub(crate) enum Abuse {
     AbandonedStreams,
 }
 
-/// Counters of one process.
-#[derive(Default)]
-pub(crate) struct AbuseCounts {
-    counts: [AtomicU64; Abuse::ALL.len()],
-}
+impl Counted for Abuse {
+    const ALL: &'static [Self] = &[Self::AbandonedStreams];
 
-// === impl Abuse ===
-
-impl Abuse {
-    pub(crate) const ALL: [Abuse; 1] = [Abuse::AbandonedStreams];
+    fn index(self) -> usize {
+        self as usize
+    }
 
     fn as_str(self) -> &'static str {
         match self {
             Self::AbandonedStreams => "abandoned_streams",
         }
-    }
-}
-
-// === impl AbuseCounts ===
-
-impl AbuseCounts {
-    pub(crate) fn count(&self, abuse: Abuse) {
-        if let Some(count) = self.counts.get(abuse as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Kinds with their counts.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        Abuse::ALL.into_iter().map(Abuse::as_str).zip(counts)
     }
 }

@@ -1,6 +1,6 @@
-//! Counts of PROXY headers of clients by what they were.
+//! What connections of peers begin with that must tell the client's address.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::counts::Counted;
 
 /// What a connection of a trusted peer began with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,24 +13,18 @@ pub(crate) enum Greeting {
     Refused,
 }
 
-/// Counters of one process.
-#[derive(Default)]
-pub(crate) struct GreetingCounts {
-    counts: [AtomicU64; 3],
-}
+impl Counted for Greeting {
+    const ALL: &'static [Self] = &[Self::Proxied, Self::Local, Self::Refused];
 
-// === impl GreetingCounts ===
-
-impl GreetingCounts {
-    pub(crate) fn count(&self, greeting: Greeting) {
-        if let Some(count) = self.counts.get(greeting as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+    fn index(self) -> usize {
+        self as usize
     }
 
-    /// Results with their counts.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        ["proxied", "local", "refused"].into_iter().zip(counts)
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxied => "proxied",
+            Self::Local => "local",
+            Self::Refused => "refused",
+        }
     }
 }

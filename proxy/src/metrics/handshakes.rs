@@ -1,6 +1,6 @@
-//! Counts of TLS handshakes by how they ended.
+//! How TLS handshakes with clients end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::counts::Counted;
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +19,20 @@ pub(crate) enum Handshake {
     UnknownName,
 }
 
-/// Counters of one process.
-#[derive(Default)]
-pub(crate) struct HandshakeCounts {
-    counts: [AtomicU64; Handshake::ALL.len()],
-}
-
-// === impl Handshake ===
-
-impl Handshake {
-    pub(crate) const ALL: [Handshake; 7] = [
-        Handshake::Done,
-        Handshake::Failed,
-        Handshake::Gone,
-        Handshake::Malformed,
-        Handshake::NotTls,
-        Handshake::Timeout,
-        Handshake::UnknownName,
+impl Counted for Handshake {
+    const ALL: &'static [Self] = &[
+        Self::Done,
+        Self::Failed,
+        Self::Gone,
+        Self::Malformed,
+        Self::NotTls,
+        Self::Timeout,
+        Self::UnknownName,
     ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
 
     fn as_str(self) -> &'static str {
         match self {
@@ -48,21 +44,5 @@ impl Handshake {
             Self::Timeout => "timeout",
             Self::UnknownName => "unknown_name",
         }
-    }
-}
-
-// === impl HandshakeCounts ===
-
-impl HandshakeCounts {
-    pub(crate) fn count(&self, handshake: Handshake) {
-        if let Some(count) = self.counts.get(handshake as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Results with their counts.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        Handshake::ALL.into_iter().map(Handshake::as_str).zip(counts)
     }
 }

@@ -1,6 +1,6 @@
-//! Counts of copies of requests by how they ended.
+//! How copies of requests end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::counts::Counted;
 
 /// How a copy ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,16 +13,12 @@ pub(crate) enum Mirrored {
     Failed,
 }
 
-/// Counters of one process.
-#[derive(Default)]
-pub(crate) struct MirrorCounts {
-    counts: [AtomicU64; Mirrored::ALL.len()],
-}
+impl Counted for Mirrored {
+    const ALL: &'static [Self] = &[Self::Answered, Self::Dropped, Self::Failed];
 
-// === impl Mirrored ===
-
-impl Mirrored {
-    pub(crate) const ALL: [Mirrored; 3] = [Mirrored::Answered, Mirrored::Dropped, Mirrored::Failed];
+    fn index(self) -> usize {
+        self as usize
+    }
 
     fn as_str(self) -> &'static str {
         match self {
@@ -30,21 +26,5 @@ impl Mirrored {
             Self::Dropped => "dropped",
             Self::Failed => "failed",
         }
-    }
-}
-
-// === impl MirrorCounts ===
-
-impl MirrorCounts {
-    pub(crate) fn count(&self, mirrored: Mirrored) {
-        if let Some(count) = self.counts.get(mirrored as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Results with their counts.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
-        Mirrored::ALL.into_iter().map(Mirrored::as_str).zip(counts)
     }
 }

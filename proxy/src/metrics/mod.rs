@@ -2,6 +2,8 @@
 
 pub(crate) mod abuse;
 pub(crate) mod checks;
+pub(crate) mod counts;
+pub(crate) mod datagrams;
 pub(crate) mod greetings;
 pub(crate) mod handshakes;
 pub(crate) mod mirrors;
@@ -176,6 +178,12 @@ impl Collector for Readings {
             "Copies of requests for the filter RequestMirror by result.",
             mirrors.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
         ));
+        let dropped = self.shared.dropped.all();
+        families.push(counter(
+            "igw_udp_dropped_datagrams_total",
+            "Datagrams of UDP listeners that were dropped by reason.",
+            dropped.map(|(reason, count)| (vec![("reason", reason.to_owned())], count)).collect(),
+        ));
         let expiries = tables.certificates.iter().map(|certificate| {
             let label = |name, value: &str| (name, value.to_owned());
             let labels =
@@ -218,11 +226,19 @@ fn streams(used: &[(Labels, StreamSums)]) -> [MetricFamily; 3] {
     [
         counter(
             "igw_l4_connections_total",
-            "Connections of TCP and TLS routes by how they ended.",
+            "Connections of TCP and TLS routes and flows of UDP routes by how they ended.",
             connections,
         ),
-        counter("igw_l4_bytes_total", "Bytes of TCP and TLS routes: in from clients, out to them.", bytes),
-        gauge("igw_l4_connections_active", "Connections of TCP and TLS routes open now.", active),
+        counter(
+            "igw_l4_bytes_total",
+            "Bytes of TCP, TLS and UDP routes: in from clients, out to them.",
+            bytes,
+        ),
+        gauge(
+            "igw_l4_connections_active",
+            "Connections of TCP and TLS routes and flows of UDP routes open now.",
+            active,
+        ),
     ]
 }
 

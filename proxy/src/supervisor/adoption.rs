@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,13 +13,14 @@ use tracing::{info, warn};
 
 use super::channel::{OfServer, Standing, receive};
 use super::server::{Facts, Role, open_process};
+use crate::place::Place;
 
 /// A server without a supervisor.
 pub(super) struct Orphan {
     pub(super) facts: Facts,
     pub(super) channel: OwnedFd,
     pub(super) process: OwnedFd,
-    pub(super) sockets: BTreeMap<SocketAddr, Vec<OwnedFd>>,
+    pub(super) sockets: BTreeMap<Place, Vec<OwnedFd>>,
 }
 
 /// Finds the server that serves for this state without a supervisor.
@@ -54,7 +54,7 @@ impl Orphan {
         set_socket_timeout(&channel, Timeout::Recv, Some(PATIENCE))?;
         let pid = socket_peercred(&channel)?.pid.as_raw_nonzero().get();
         let process = open_process(pid)?;
-        let mut sockets: BTreeMap<SocketAddr, Vec<OwnedFd>> = BTreeMap::new();
+        let mut sockets: BTreeMap<Place, Vec<OwnedFd>> = BTreeMap::new();
         let mut standing = Standing::default();
         loop {
             let (bytes, descriptors) = receive(channel.as_fd())?;
@@ -62,10 +62,10 @@ impl Orphan {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             match serde_json::from_slice(&bytes)? {
-                OfServer::Holds { address } => sockets.entry(address).or_default().extend(descriptors),
+                OfServer::Holds(place) => sockets.entry(place).or_default().extend(descriptors),
                 OfServer::Serves(now) => standing = now,
                 OfServer::Leads => break,
-                OfServer::TakeOver | OfServer::Wants { .. } => {}
+                OfServer::TakeOver | OfServer::Wants(_) => {}
             }
         }
         let facts = Facts {

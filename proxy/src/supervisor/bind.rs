@@ -1,20 +1,21 @@
-//! The listening sockets: bound once, kept while anybody wants them, one per worker and address.
+//! The listening sockets: bound once, kept while anybody wants them, one per worker and place.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use igw_crds::snapshot::Transport;
 use igw_crds::sync::BindFailureKind;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::{info, warn};
 
 use super::channel::{BindResult, Failure};
+use crate::place::Place;
 
-/// Sockets by address.
+/// Sockets by place.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    bound: BTreeMap<SocketAddr, Vec<Socket>>,
+    bound: BTreeMap<Place, Vec<Socket>>,
 }
 
 /// What becomes of sockets that are not wanted.
@@ -29,60 +30,61 @@ pub(crate) enum Others {
 
 impl Sockets {
     /// Takes over what is bound already.
-    pub(crate) fn inherit(&mut self, sockets: BTreeMap<SocketAddr, Vec<OwnedFd>>) {
-        for (address, sockets) in sockets {
-            self.bound.insert(address, sockets.into_iter().map(Socket::from).collect());
+    pub(crate) fn inherit(&mut self, sockets: BTreeMap<Place, Vec<OwnedFd>>) {
+        for (place, sockets) in sockets {
+            self.bound.insert(place, sockets.into_iter().map(Socket::from).collect());
         }
     }
 
-    pub(crate) fn bound(&self) -> &BTreeMap<SocketAddr, Vec<Socket>> {
+    pub(crate) fn bound(&self) -> &BTreeMap<Place, Vec<Socket>> {
         &self.bound
     }
 
-    /// Binds what is wanted and not bound, and tells what became of each address.
+    /// Binds what is wanted and not bound, and tells what became of each place.
     pub(crate) fn follow(
         &mut self,
-        wanted: &[SocketAddr],
+        wanted: &[Place],
         n_workers: usize,
         others: Others,
     ) -> Vec<(BindResult, Vec<BorrowedFd<'_>>)> {
-        self.bound.retain(|address, _| {
-            let is_kept = others == Others::Keep || wanted.contains(address);
+        self.bound.retain(|place, _| {
+            let is_kept = others == Others::Keep || wanted.contains(place);
             if !is_kept {
-                info!(%address, "listener closed");
+                info!(address = %place, "listener closed");
             }
             is_kept
         });
         let mut failures = BTreeMap::new();
-        for address in wanted {
-            if let Some(sockets) = self.bound.get_mut(address) {
+        for place in wanted {
+            if let Some(sockets) = self.bound.get_mut(place) {
                 // What was inherited may be of a server with fewer workers.
                 let n_missing = n_workers.saturating_sub(sockets.len());
-                match listen(*address, n_missing, true) {
+                match listen(*place, n_missing, true) {
                     Ok(more) => sockets.extend(more),
-                    Err(error) => warn!(%address, %error, "no sockets for some workers"),
+                    Err(error) => warn!(address = %place, %error, "no sockets for some workers"),
                 }
                 continue;
             }
             // Our own sockets on the same port would make the probe fail; they are no stranger's.
-            let is_shared = self.bound.keys().any(|held| held.port() == address.port());
-            match listen(*address, n_workers, is_shared) {
+            let is_own = |held: &Place| {
+                (held.transport, held.address.port()) == (place.transport, place.address.port())
+            };
+            match listen(*place, n_workers, self.bound.keys().any(is_own)) {
                 Ok(sockets) => {
-                    info!(%address, "listener bound");
-                    self.bound.insert(*address, sockets);
+                    info!(address = %place, "listener bound");
+                    self.bound.insert(*place, sockets);
                 }
                 Err(error) => {
-                    failures.insert(*address, explain(*address, &error));
+                    failures.insert(*place, explain(*place, &error));
                 }
             }
         }
         wanted
             .iter()
-            .map(|address| {
-                let failure = failures.remove(address);
-                let sockets = self.bound.get(address).map(Vec::as_slice).unwrap_or_default();
-                let result = BindResult { address: *address, failure };
-                (result, sockets.iter().map(AsFd::as_fd).collect())
+            .map(|place| {
+                let failure = failures.remove(place);
+                let sockets = self.bound.get(place).map(Vec::as_slice).unwrap_or_default();
+                (BindResult { place: *place, failure }, sockets.iter().map(AsFd::as_fd).collect())
             })
             .collect()
     }
@@ -90,40 +92,58 @@ impl Sockets {
 
 /// One listening socket per worker. SO_REUSEPORT would let us share a port with a stranger, so a first bind
 /// without it finds out whether there is one.
-fn listen(address: SocketAddr, n_workers: usize, is_shared: bool) -> io::Result<Vec<Socket>> {
+fn listen(place: Place, n_workers: usize, is_shared: bool) -> io::Result<Vec<Socket>> {
+    let address = place.address.into();
     if !is_shared {
-        open(address)?.bind(&address.into())?;
+        open(place)?.bind(&address)?;
     }
     (0..n_workers)
         .map(|_| {
-            let socket = open(address)?;
+            let socket = open(place)?;
             socket.set_reuse_port(true)?;
-            // Accepted connections inherit it: one call fewer for each.
-            socket.set_tcp_nodelay(true)?;
             socket.set_nonblocking(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
+            match place.transport {
+                Transport::Tcp => {
+                    // Accepted connections inherit it: one call fewer for each.
+                    socket.set_tcp_nodelay(true)?;
+                    socket.bind(&address)?;
+                    socket.listen(BACKLOG)?;
+                }
+                Transport::Udp => {
+                    // As much as the machine allows: what does not fit is lost.
+                    let _ = socket.set_recv_buffer_size(DATAGRAM_BUFFER_BYTES);
+                    socket.bind(&address)?;
+                }
+            }
             Ok(socket)
         })
         .collect()
 }
 
-fn open(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
+fn open(Place { address, transport }: Place) -> io::Result<Socket> {
+    let (kind, protocol) = match transport {
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if transport == Transport::Tcp {
+        // Connections of before that still end there do not count. For datagrams it would let strangers share the port.
+        socket.set_reuse_address(true)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     Ok(socket)
 }
 
-fn explain(address: SocketAddr, error: &io::Error) -> Failure {
-    let port = address.port();
+fn explain(place: Place, error: &io::Error) -> Failure {
+    let (address, port) = (place.address, place.address.port());
     let (kind, message) = match error.kind() {
         io::ErrorKind::AddrInUse => (
             BindFailureKind::PortInUse,
             format!(
-                "port {port} on {} is held by another program; stop it or choose another port",
+                "{}port {port} on {} is held by another program; stop it or choose another port",
+                if place.is_udp() { "UDP " } else { "" },
                 address.ip()
             ),
         ),
@@ -138,13 +158,15 @@ fn explain(address: SocketAddr, error: &io::Error) -> Failure {
             ),
         ),
         io::ErrorKind::PermissionDenied => {
-            (BindFailureKind::PermissionDenied, format!("no right to bind {address}"))
+            (BindFailureKind::PermissionDenied, format!("no right to bind {place}"))
         }
-        _ => (BindFailureKind::Other, format!("{address} cannot be bound: {error}")),
+        _ => (BindFailureKind::Other, format!("{place} cannot be bound: {error}")),
     };
-    warn!(%address, %error, "listener not bound");
+    warn!(address = %place, %error, "listener not bound");
     Failure { kind, message }
 }
 
 /// Connections that may wait for a worker; the kernel caps it at net.core.somaxconn.
 const BACKLOG: i32 = 4_096;
+/// Datagrams that may wait for a worker, in bytes; the kernel caps it at net.core.rmem_max.
+const DATAGRAM_BUFFER_BYTES: usize = 4 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! How supervisor and server speak: a seqpacket socket pair, JSON messages, descriptors as ancillary data.
 //!
-//! The server says which addresses it wants; the supervisor answers with one message for each, with one
+//! The server says where it wants to listen; the supervisor answers with one message for each, with one
 //! socket per worker, and a last message. Either says other things at any time. What one side does not know is
 //! passed over: the two may be of different releases.
 
@@ -21,25 +21,27 @@ use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::place::{Place, Places};
+
 /// What a server says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OfServer {
-    /// It wants to listen on these addresses and no others.
-    Wants { addresses: Vec<SocketAddr> },
+    /// It wants to listen at these places and no others.
+    Wants(Places),
     /// Its workers accept connections.
     Serves(Standing),
     /// It alone writes state, reports and shows the admin pages.
     Leads,
     /// The control side asks for the binary on disk.
     TakeOver,
-    /// To a supervisor that it did not start: it listens on this address, with these sockets.
-    Holds { address: SocketAddr },
+    /// To a supervisor that it did not start: it listens here, with these sockets.
+    Holds(Place),
 }
 
 /// What a supervisor says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OfSupervisor {
-    /// Answer for one address.
+    /// Answer for one place.
     Bound(BindResult),
     /// End of the answers.
     Done,
@@ -54,17 +56,21 @@ pub(crate) enum OfSupervisor {
 pub(crate) struct Standing {
     pub(crate) epoch: u64,
     pub(crate) generation: u64,
-    pub(crate) listening: Vec<SocketAddr>,
+    listening: Vec<SocketAddr>,
+    /// The same for datagrams.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    datagrams: Vec<SocketAddr>,
 }
 
-/// What became of an address.
+/// What became of a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BindResult {
-    pub(crate) address: SocketAddr,
+    #[serde(flatten)]
+    pub(crate) place: Place,
     pub(crate) failure: Option<Failure>,
 }
 
-/// Why an address is not bound.
+/// Why a place is not bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) kind: BindFailureKind,
@@ -100,6 +106,20 @@ pub(crate) struct ServerEnd {
     socket: OwnedFd,
 }
 
+// === impl Standing ===
+
+impl Standing {
+    pub(crate) fn new(epoch: u64, generation: u64, places: Places) -> Self {
+        let Places { addresses: listening, datagrams } = places;
+        Self { epoch, generation, listening, datagrams }
+    }
+
+    /// Where it listens.
+    pub(crate) fn places(&self) -> Places {
+        Places { addresses: self.listening.clone(), datagrams: self.datagrams.clone() }
+    }
+}
+
 // === impl SupervisorEnd ===
 
 impl SupervisorEnd {
@@ -125,7 +145,7 @@ impl SupervisorEnd {
         }
     }
 
-    /// Sends what became of each address, and the end.
+    /// Sends what became of each place, and the end.
     pub(crate) async fn answer(&self, results: &[(BindResult, Vec<BorrowedFd<'_>>)]) -> io::Result<()> {
         for (result, sockets) in results {
             self.send(&OfSupervisor::Bound(result.clone()), sockets).await?;

@@ -3,6 +3,7 @@
 //! An upgrade starts the binary on disk beside the leader. Only when it serves everything that the leader serves does
 //! the leader retire; whatever goes wrong before leaves the leader where it is.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use super::signals::{Asked, Signals, let_in};
 use super::succession::{Estate, Testament};
 use crate::arguments::Arguments;
 use crate::binary::{self, RUNNING};
+use crate::place::Place;
 use igw_crds::sync::BindFailureKind;
 
 /// All of them.
@@ -164,7 +166,9 @@ impl<'a> Fleet<'a> {
         };
         match event.what {
             What::Ended => self.ended(index).await,
-            What::Said(OfServer::Wants { addresses }) => self.give(index, &addresses).await,
+            What::Said(OfServer::Wants(places)) => {
+                self.give(index, &places.iter().collect::<Vec<_>>()).await;
+            }
             What::Said(OfServer::Serves(standing)) => {
                 self.servers[index].facts.standing = Some(standing);
                 self.judge().await;
@@ -183,13 +187,13 @@ impl<'a> Fleet<'a> {
                 // One that is under way is the one that is asked for.
                 self.is_asked |= self.trial.is_none() && self.succession.is_none();
             }
-            What::Said(OfServer::Holds { .. }) => {}
+            What::Said(OfServer::Holds(_)) => {}
         }
         false
     }
 
     /// Gives a server the sockets it asks for.
-    async fn give(&mut self, index: usize, wanted: &[std::net::SocketAddr]) {
+    async fn give(&mut self, index: usize, wanted: &[Place]) {
         let server = &mut self.servers[index];
         server.facts.has_sockets = true;
         let (id, role, channel) = (server.id, server.facts.role, std::sync::Arc::clone(&server.channel));
@@ -262,10 +266,11 @@ impl<'a> Fleet<'a> {
             ));
         }
         let wanted: Vec<_> = match before {
-            Some(before) => before.listening.iter().collect(),
-            None => self.sockets.bound().keys().collect(),
+            Some(before) => before.places().iter().collect(),
+            None => self.sockets.bound().keys().copied().collect(),
         };
-        let missing = wanted.into_iter().find(|address| !standing.listening.contains(address))?;
+        let there: HashSet<Place> = standing.places().iter().collect();
+        let missing = wanted.into_iter().find(|place| !there.contains(place))?;
         Some(format!("it does not listen on {missing}"))
     }
 

@@ -10,18 +10,20 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use igw_crds::snapshot::Transport;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
 use super::channel::{DESCRIPTORS_MAX, Upgrades, receive, send};
 use super::server::{Facts, Server};
+use crate::place::Place;
 
 /// What goes from one binary of the supervisor to the next.
 #[derive(Default)]
 pub(super) struct Estate {
     pub(super) lock: Option<OwnedFd>,
-    pub(super) sockets: BTreeMap<SocketAddr, Vec<OwnedFd>>,
+    pub(super) sockets: BTreeMap<Place, Vec<OwnedFd>>,
     /// Facts, channel, process.
     pub(super) servers: Vec<(Facts, OwnedFd, OwnedFd)>,
     pub(super) upgrades: Upgrades,
@@ -35,6 +37,8 @@ enum Item {
     Lock,
     /// Addresses, each with the number of its sockets.
     Listeners(Vec<(SocketAddr, usize)>),
+    /// The same for datagrams.
+    Datagrams(Vec<(SocketAddr, usize)>),
     Server(Facts),
     Rest {
         upgrades: Upgrades,
@@ -79,13 +83,8 @@ impl Estate {
         let mut next = || descriptors.next().context("a descriptor is missing");
         match item {
             Item::Lock => self.lock = Some(next()?),
-            Item::Listeners(listeners) => {
-                for (address, n_sockets) in listeners {
-                    for _ in 0..n_sockets {
-                        self.sockets.entry(address).or_default().push(next()?);
-                    }
-                }
-            }
+            Item::Listeners(addresses) => self.add_sockets(Transport::Tcp, addresses, next)?,
+            Item::Datagrams(addresses) => self.add_sockets(Transport::Udp, addresses, next)?,
             Item::Server(facts) => self.servers.push((facts, next()?, next()?)),
             Item::Rest { upgrades, is_asked } => {
                 (self.upgrades, self.is_asked) = (upgrades, is_asked);
@@ -93,6 +92,21 @@ impl Estate {
             }
         }
         Ok(false)
+    }
+
+    fn add_sockets(
+        &mut self,
+        transport: Transport,
+        addresses: Vec<(SocketAddr, usize)>,
+        mut next: impl FnMut() -> anyhow::Result<OwnedFd>,
+    ) -> anyhow::Result<()> {
+        for (address, n_sockets) in addresses {
+            let sockets = self.sockets.entry(Place { address, transport }).or_default();
+            for _ in 0..n_sockets {
+                sockets.push(next()?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,17 +127,25 @@ impl Testament {
         self.put(&Item::Lock, &[lock])
     }
 
-    pub(super) fn sockets(&self, sockets: &BTreeMap<SocketAddr, Vec<Socket>>) -> io::Result<()> {
-        let (mut names, mut descriptors) = (Vec::new(), Vec::new());
-        for (address, sockets) in sockets {
-            if descriptors.len() + sockets.len() > DESCRIPTORS_MAX {
-                self.put(&Item::Listeners(std::mem::take(&mut names)), &descriptors)?;
-                descriptors.clear();
+    pub(super) fn sockets(&self, sockets: &BTreeMap<Place, Vec<Socket>>) -> io::Result<()> {
+        for (transport, item) in
+            [(Transport::Tcp, Item::Listeners as fn(_) -> Item), (Transport::Udp, Item::Datagrams)]
+        {
+            let (mut names, mut descriptors) = (Vec::new(), Vec::new());
+            for (place, sockets) in sockets.iter().filter(|(place, _)| place.transport == transport) {
+                if descriptors.len() + sockets.len() > DESCRIPTORS_MAX {
+                    self.put(&item(std::mem::take(&mut names)), &descriptors)?;
+                    descriptors.clear();
+                }
+                names.push((place.address, sockets.len()));
+                descriptors.extend(sockets.iter().map(|socket| socket.as_fd()));
             }
-            names.push((*address, sockets.len()));
-            descriptors.extend(sockets.iter().map(|socket| socket.as_fd()));
+            // A release that knows no datagrams stops at what it does not know.
+            if !names.is_empty() {
+                self.put(&item(names), &descriptors)?;
+            }
         }
-        self.put(&Item::Listeners(names), &descriptors)
+        Ok(())
     }
 
     pub(super) fn server(&self, server: &Server) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot};
+use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot, Transport};
 use igw_route::PortRoutes;
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -13,6 +13,8 @@ use super::challenges::Challenges;
 use super::clients::{ClientTables, networks};
 use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
 use crate::metrics::series::{Labels, SeriesIndex};
+use crate::place::Place;
+use crate::sessions::{SessionKey, SessionRule};
 use crate::tls::clients::Ending;
 use crate::tls::config::Configs;
 use crate::tls::keys::Keys;
@@ -23,8 +25,8 @@ use crate::upstream::secure::ClientIdentity;
 pub(crate) struct Lasting {
     n_workers: usize,
     pub(crate) series: Arc<SeriesIndex>,
-    /// Numbers of ports by gateway and port; never used again for another.
-    ports: HashMap<(String, u16), usize>,
+    /// Numbers of ports by gateway, transport and port; never used again for another.
+    ports: HashMap<(String, Transport, u16), usize>,
     backends: HashMap<String, Arc<Backend>>,
     n_backends: usize,
     n_tables: u64,
@@ -63,24 +65,27 @@ impl Lasting {
         self.series.sweep(crate::clock::now_ms());
         let backends = self.backends(snapshot);
         let rules = rules(snapshot, &backends);
-        let mut taken: HashSet<SocketAddr> = HashSet::new();
+        let mut taken: HashSet<Place> = HashSet::new();
         let mut binds = Vec::new();
         let mut faults = BTreeMap::new();
         let mut used_identities = HashMap::new();
         self.tls.begin();
+        let session_names = snapshot.session_keys();
         let mut ports: Vec<Option<Arc<PortTables>>> = Vec::new();
         for (index, gateway) in snapshot.gateways.iter().enumerate() {
             let name: Arc<str> = format!("{}/{}", gateway.namespace, gateway.name).into();
             let settings = Arc::new(gateway.settings.clone());
             let listeners: Vec<Arc<str>> =
                 gateway.listeners.iter().map(|listener| listener.name.as_str().into()).collect();
-            let mut by_port: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+            let mut by_port: BTreeMap<(Transport, u16), Vec<usize>> = BTreeMap::new();
             for (position, listener) in gateway.listeners.iter().enumerate() {
-                by_port.entry(listener.port).or_default().push(position);
+                let port = (listener.protocol.transport(), listener.port);
+                by_port.entry(port).or_default().push(position);
             }
+            let session_key = self.session_key(&session_names, gateway);
             let client_identity = self.client_identity(gateway, &mut used_identities);
-            for (number, positions) in by_port {
-                let port = self.port(&name, number);
+            for ((transport, number), positions) in by_port {
+                let port = self.port(&name, transport, number);
                 let routes = PortRoutes::build(snapshot, index, &positions);
                 let protocols: Vec<Protocol> =
                     gateway.listeners.iter().map(|listener| listener.protocol).collect();
@@ -109,6 +114,7 @@ impl Lasting {
                 let tls = self.tls(&name, gateway, &positions, &mut faults);
                 let tables = PortTables {
                     tls,
+                    session_key: session_key.clone(),
                     client_identity: client_identity.clone(),
                     is_tcp: here().any(|listener| listener.protocol == Protocol::Tcp),
                     clients: gateway
@@ -140,9 +146,10 @@ impl Lasting {
                 }
                 ports[port] = Some(Arc::new(tables));
                 for address in addresses(gateway, number) {
-                    // The older gateway has an address; gateways come in that order.
-                    if taken.insert(address) {
-                        binds.push(Bind { address, port });
+                    let place = Place { address, transport };
+                    // The older gateway has a place; gateways come in that order.
+                    if taken.insert(place) {
+                        binds.push(Bind { place, port });
                     }
                 }
             }
@@ -204,6 +211,23 @@ impl Lasting {
         is_tls.then_some(endings)
     }
 
+    /// What seals the sessions of a gateway, where a rule has some.
+    fn session_key(
+        &self,
+        names: &BTreeMap<String, String>,
+        gateway: &snapshot::Gateway,
+    ) -> Option<Arc<SessionKey>> {
+        let name = gateway.session_key();
+        if !names.contains_key(&name) {
+            return None;
+        }
+        let key = self.keys.session(&name);
+        if key.is_none() {
+            warn!(gateway = gateway.name, "the key of sessions did not arrive; they stay with no endpoint");
+        }
+        key.map(Arc::new)
+    }
+
     /// What a gateway shows to endpoints that ask. The same certificate keeps its connections.
     fn client_identity(
         &mut self,
@@ -225,9 +249,9 @@ impl Lasting {
         Some(identity)
     }
 
-    fn port(&mut self, gateway: &str, number: u16) -> usize {
+    fn port(&mut self, gateway: &str, transport: Transport, number: u16) -> usize {
         let next = self.ports.len();
-        *self.ports.entry((gateway.to_owned(), number)).or_insert(next)
+        *self.ports.entry((gateway.to_owned(), transport, number)).or_insert(next)
     }
 
     /// Back ends by index of the snapshot. A known key keeps its back end with all its state.
@@ -287,7 +311,7 @@ impl Lasting {
                     .map(|candidate| candidate.backend.as_ref().map(|backend| backend.key.to_string()))
                     .map(Option::unwrap_or_default)
                     .chain([String::new()]);
-                let is_stream = matches!(protocols.get(target.listener), Some(Protocol::Tcp | Protocol::Tls));
+                let is_stream = protocols.get(target.listener).is_some_and(|protocol| protocol.is_stream());
                 let (mut series, mut streams) = (Vec::new(), Vec::new());
                 match is_stream {
                     true => streams.extend(backends.map(|backend| self.series.stream(labels(backend)))),
@@ -344,9 +368,11 @@ fn rule_tables(
             ActionTables::Forward(candidates)
         }
     };
+    let name = rule.name.clone().unwrap_or_else(|| index.to_string());
     RuleTables {
         route: Arc::clone(route),
-        name: rule.name.clone().unwrap_or_else(|| index.to_string()),
+        session: rule.session.as_ref().map(|session| SessionRule::new(session, route, &name)),
+        name,
         prefixes: rule
             .matches
             .iter()
@@ -376,6 +402,7 @@ fn missing_rule() -> RuleTables {
         request_timeout_ms: 0,
         backend_timeout_ms: None,
         retry: None,
+        session: None,
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod challenges;
 pub(crate) mod clients;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use igw_crds::snapshot::{
@@ -22,6 +22,8 @@ use clients::ClientTables;
 
 use crate::metrics::series::Series;
 use crate::metrics::streams::StreamSeries;
+use crate::place::Place;
+use crate::sessions::{SessionKey, SessionRule};
 use crate::tls::clients::Ending;
 use crate::upstream::backend::Backend;
 use crate::upstream::secure::ClientIdentity;
@@ -39,7 +41,7 @@ pub(crate) struct Tables {
     pub(crate) tells_clients: bool,
     /// Every back end in use.
     pub(crate) backends: Vec<Arc<Backend>>,
-    /// Sockets wanted: address and the port number that serves it. No address twice.
+    /// Sockets wanted: place and the port number that serves it. No place twice.
     pub(crate) binds: Vec<Bind>,
     /// Certificates that are served, each once.
     pub(crate) certificates: Vec<Certificate>,
@@ -49,10 +51,10 @@ pub(crate) struct Tables {
     pub(crate) faults: BTreeMap<(Arc<str>, Arc<str>), String>,
 }
 
-/// One address to listen on.
+/// One place to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bind {
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     pub(crate) port: usize,
 }
 
@@ -69,6 +71,8 @@ pub(crate) struct PortTables {
     pub(crate) listeners: Vec<Arc<str>>,
     /// TLS that listeners end, by listener index; nothing on a port without TLS.
     pub(crate) tls: Option<Vec<Option<Ending>>>,
+    /// What seals sessions; nothing if no rule has any.
+    pub(crate) session_key: Option<Arc<SessionKey>>,
     /// What the gateway shows to endpoints that ask for a certificate.
     pub(crate) client_identity: Option<Arc<ClientIdentity>>,
     /// What listeners believe of clients, by listener index.
@@ -115,6 +119,7 @@ pub(crate) struct RuleTables {
     /// `None`: the gateway's.
     pub(crate) backend_timeout_ms: Option<u64>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) session: Option<SessionRule>,
 }
 
 /// What a rule does.

@@ -1,4 +1,4 @@
-//! Private keys by the fingerprint of their certificate. They come beside snapshots and rest in files of mode 0600.
+//! Private keys by the fingerprint of their certificate, and those that seal sessions by name. They come beside snapshots and rest in files of mode 0600.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,6 +9,8 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+
+use crate::sessions::SessionKey;
 
 /// The keys of this process.
 #[derive(Default)]
@@ -39,10 +41,19 @@ impl Keys {
 
     /// Forgets keys that no snapshot needs.
     pub(crate) fn retain(&mut self, snapshot: &Snapshot) {
-        let wanted: BTreeSet<&str> =
-            snapshot.certificates_with_keys().map(|certificate| certificate.fingerprint.as_str()).collect();
+        let of_sessions = snapshot.session_keys();
+        let certificates = snapshot.certificates_with_keys();
+        let wanted: BTreeSet<&str> = certificates
+            .map(|certificate| certificate.fingerprint.as_str())
+            .chain(of_sessions.keys().map(String::as_str))
+            .collect();
         self.texts.retain(|fingerprint, _| wanted.contains(fingerprint.as_str()));
         self.ready.retain(|fingerprint, _| wanted.contains(fingerprint.as_str()));
+    }
+
+    /// The key that seals the sessions of a gateway, if it arrived.
+    pub(crate) fn session(&self, name: &str) -> Option<SessionKey> {
+        SessionKey::parse(self.texts.get(name)?)
     }
 
     /// All of them, as they rest in files.

@@ -22,6 +22,8 @@ pub(crate) struct Backend {
     pub(crate) id: usize,
     /// `Service/<ns>/<name>:<port>` or `Backend/<ns>/<name>`.
     pub(crate) key: Arc<str>,
+    /// The same for the same key in every process: what sessions name.
+    pub(crate) identity: u64,
     n_workers: usize,
     generation: AtomicU64,
     current: ArcSwap<EndpointSet>,
@@ -99,6 +101,7 @@ impl Backend {
         let sources = vec![Vec::new(); policy.sources.len()];
         Self {
             id,
+            identity: crate::sessions::identity(&policy.key),
             key: policy.key.as_str().into(),
             n_workers,
             generation: AtomicU64::new(0),

@@ -14,6 +14,8 @@ pub(crate) struct Endpoint {
     /// Place in the per-worker pools of its back end.
     pub(crate) slot: usize,
     pub(crate) address: Address,
+    /// The same for the same address in every process: what sessions name.
+    pub(crate) identity: u64,
     /// `<prefix>_<n>` for a slot of a template, else the address.
     pub(crate) name: String,
     weight: AtomicU32,
@@ -83,6 +85,7 @@ impl Endpoint {
         Self {
             id,
             slot,
+            identity: crate::sessions::identity(&address.to_string()),
             address,
             name,
             weight: AtomicU32::new(weight),

@@ -144,6 +144,16 @@ impl LocalBackend {
         }
     }
 
+    /// The endpoint that a session names, if requests may go there.
+    pub(crate) fn pick_named(&self, identity: u64, tried: &[u64]) -> Option<Picked> {
+        let set = self.set();
+        let index = set.shared.ready.iter().position(|endpoint| endpoint.identity == identity)?;
+        let endpoint = set.shared.ready.get(index)?;
+        let limit = self.limit(&set.shared);
+        let has_room = limit == 0 || self.has_room(endpoint, limit);
+        (has_room && !tried.contains(&endpoint.id)).then(|| Picked { set: Rc::clone(&set), index })
+    }
+
     fn pick_of(&self, set: Rc<LocalSet>, random: &Random, tried: &[u64]) -> Result<Picked, PickError> {
         let n_ready = set.shared.ready.len();
         if n_ready == 0 {

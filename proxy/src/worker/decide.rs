@@ -1,5 +1,6 @@
 //! From a parsed head to a decision: which rule, which back end, and the head that back end will see.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::request_head::{Forwarded, write_request};
 use super::{LocalTables, Worker};
 use crate::clock;
 use crate::log::LogDraft;
-use crate::tables::{ActionTables, FilterEnd, PortTables, RuleTables};
+use crate::tables::{ActionTables, FilterEnd, PortTables, RuleTables, WeightedTables};
 
 /// What a look-up reads of a request.
 struct View<'a> {
@@ -167,9 +168,23 @@ fn apply_rule(
         }
         ActionTables::Forward(candidates) => candidates,
     };
-    let total = candidates.last().map_or(0, |last| last.upto);
-    let draw = if candidates.len() == 1 { 0 } else { worker.spread(total) };
-    let index = candidates.iter().position(|candidate| draw < candidate.upto);
+    // Whoever has a session stays with its back end, whatever the weights say.
+    request.session = match (&rule.session, &port.session_key) {
+        (Some(session), Some(key)) => session.find(key, |name, each| view.header(name, each)),
+        _ => None,
+    };
+    let of_session = request.session.and_then(|session| {
+        let leads_there = |candidate: &WeightedTables| {
+            candidate.backend.as_ref().is_some_and(|backend| backend.identity == session.backend)
+        };
+        candidates.iter().position(leads_there)
+    });
+    let index = of_session.or_else(|| {
+        request.session = None;
+        let total = candidates.last().map_or(0, |last| last.upto);
+        let draw = if candidates.len() == 1 { 0 } else { worker.spread(total) };
+        candidates.iter().position(|candidate| draw < candidate.upto)
+    });
     let Some((index, candidate)) = index.and_then(|index| Some((index, candidates.get(index)?))) else {
         request.outcome = Outcome::Answer(Answer::new(500, "backend_invalid"));
         return 0;
@@ -310,6 +325,8 @@ fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
         deadline: None,
         log: None,
         cors: None,
+        session: None,
+        session_field: RefCell::default(),
         mirrors: None,
         is_copy: false,
     }

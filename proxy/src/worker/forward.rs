@@ -17,6 +17,7 @@ use super::request::{Answer, Request, RequestEnd};
 use super::timer::{Tick, Timer};
 use super::tries::Tries;
 use crate::clock;
+use crate::sessions::Session;
 use crate::upstream::local::{Lease, Leased, LocalBackend, PickError, Picked};
 
 /// How forwarding ended.
@@ -73,7 +74,8 @@ pub(crate) async fn forward<D: Downstream>(
     let mut wants_fresh = request.method == super::request::Method::Other;
     local.earn_retry();
     loop {
-        let picked = match local.pick(&worker.random, tries.tried()) {
+        let named = request.session.and_then(|session| local.pick_named(session.endpoint, tries.tried()));
+        let picked = match named.map_or_else(|| local.pick(&worker.random, tries.tried()), Ok) {
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
             Err(PickError::Saturated) => {
@@ -103,6 +105,7 @@ pub(crate) async fn forward<D: Downstream>(
             }
         };
         end.endpoint = Some(picked.clone());
+        name_session(worker, request, local, &picked);
         if request.log.is_some() {
             end.connected_ms = Some(elapsed_ms(request));
         }
@@ -158,6 +161,23 @@ pub(crate) async fn forward<D: Downstream>(
             None => Forwarded::Broken(failure, end),
         };
     }
+}
+
+/// Lets the answer name the endpoint where the client has no session with it.
+fn name_session(worker: &Worker, request: &Request, local: &LocalBackend, picked: &Picked) {
+    let endpoint = picked.endpoint().identity;
+    let rule = request.target_tables().and_then(|target| target.rule.session.as_ref());
+    let (Some(rule), false) = (rule, request.is_copy) else { return };
+    let mut field = request.session_field.borrow_mut();
+    field.clear();
+    if request.session.is_some_and(|session| session.endpoint == endpoint) {
+        return;
+    }
+    let Some(key) = request.port_tables().and_then(|port| port.session_key.as_deref()) else { return };
+    if field.capacity() == 0 {
+        *field = worker.scratch.take();
+    }
+    rule.write(key, Session::new(local.shared.identity, endpoint), request.is_secure, &mut field);
 }
 
 /// Waits before the next try; false if the request's own limit passed meanwhile.

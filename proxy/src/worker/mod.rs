@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod cors;
+mod datagrams;
 mod decide;
 mod exchange;
 mod forward;
@@ -37,10 +38,11 @@ use std::time::Duration;
 use igw_crds::snapshot::{LogFormat, Settings};
 use tokio::sync::Semaphore;
 
-pub(crate) use thread::{Command, WorkerThread};
+pub(crate) use thread::{Command, Incoming, WorkerThread};
 
 use crate::log::{LogDraft, LogLine, LogSink};
 use crate::metrics::abuse::Abuse;
+use crate::metrics::datagrams::Dropped;
 use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
 use crate::metrics::mirrors::Mirrored;
@@ -49,6 +51,7 @@ use crate::tables::Tables;
 use crate::tls::stream::TlsBuffers;
 use crate::upstream::backend::Backend;
 use crate::upstream::local::LocalBackend;
+use datagrams::Buffers;
 use h2::servers::StreamServers;
 use lane::Lane;
 use mirror::Copies;
@@ -74,6 +77,7 @@ pub(crate) struct Worker {
     log: LogSink,
     pub(crate) tls_buffers: Rc<TlsBuffers>,
     pub(crate) stream_servers: StreamServers,
+    pub(crate) datagrams: Buffers,
     /// Handshakes under way at a time.
     pub(crate) handshakes: Semaphore,
 }
@@ -111,6 +115,7 @@ impl Worker {
             log,
             tls_buffers: TlsBuffers::new(),
             stream_servers: StreamServers::default(),
+            datagrams: Buffers::default(),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
         })
     }
@@ -175,6 +180,10 @@ impl Worker {
 
     pub(crate) fn count_mirrored(&self, mirrored: Mirrored) {
         self.shared.mirrors.count(mirrored);
+    }
+
+    pub(crate) fn count_dropped(&self, dropped: Dropped) {
+        self.shared.dropped.count(dropped);
     }
 
     pub(crate) fn count_abuse(&self, abuse: Abuse) {

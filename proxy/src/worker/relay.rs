@@ -1,10 +1,11 @@
 //! Connections that are passed on as they are: those of TCPRoutes, and of TLSRoutes with their TLS or without it.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use igw_crds::snapshot::{LogFormat, Settings};
+use igw_crds::snapshot::{LogFormat, Settings, Transport};
 use igw_route::Selection;
 
 use super::client::Client;
@@ -32,16 +33,16 @@ pub(crate) struct Passage {
     protocol: &'static str,
 }
 
-/// How a connection ended.
-struct Course {
-    result: StreamResult,
+/// How a connection or a flow ended.
+pub(crate) struct Course {
+    pub(crate) result: StreamResult,
     /// Cause token of the access log; empty where all went well.
-    cause: &'static str,
-    picked: Option<Picked>,
+    pub(crate) cause: &'static str,
+    pub(crate) picked: Option<Picked>,
     n_retries: u32,
     connected_ms: Option<u64>,
-    n_in: u64,
-    n_out: u64,
+    pub(crate) n_in: u64,
+    pub(crate) n_out: u64,
 }
 
 // === impl Passage ===
@@ -72,7 +73,7 @@ impl Passage {
         self.target.is_some()
     }
 
-    fn port_tables(&self) -> Option<&PortTables> {
+    pub(crate) fn port_tables(&self) -> Option<&PortTables> {
         self.tables.shared.ports.get(self.port).and_then(Option::as_deref)
     }
 
@@ -80,20 +81,33 @@ impl Passage {
         self.port_tables()?.targets.get(self.target?)
     }
 
+    /// One of its back ends has this number.
+    pub(crate) fn leads_to(&self, backend: usize) -> bool {
+        let Some(ActionTables::Forward(candidates)) = self.target_tables().map(|target| &target.rule.action)
+        else {
+            return false;
+        };
+        let mut before = 0;
+        candidates.iter().any(|candidate| {
+            let has_share = candidate.upto > std::mem::replace(&mut before, candidate.upto);
+            has_share && candidate.backend.as_ref().is_some_and(|known| known.id == backend)
+        })
+    }
+
     /// Index of the backendRef whose turn it is.
-    fn choose(&self, worker: &Worker) -> Option<usize> {
+    pub(crate) fn choose(&self, worker: &Worker) -> Option<usize> {
         let ActionTables::Forward(candidates) = &self.target_tables()?.rule.action else { return None };
         let total = candidates.last().map_or(0, |last| last.upto);
         let draw = if candidates.len() == 1 { 0 } else { worker.spread(total) };
         candidates.iter().position(|candidate| draw < candidate.upto)
     }
 
-    fn backend(&self, worker: &Worker, candidate: usize) -> Option<Rc<LocalBackend>> {
+    pub(crate) fn backend(&self, worker: &Worker, candidate: usize) -> Option<Rc<LocalBackend>> {
         let ActionTables::Forward(candidates) = &self.target_tables()?.rule.action else { return None };
         candidates.get(candidate)?.backend.as_ref().map(|backend| worker.local(backend))
     }
 
-    fn series(&self, candidate: Option<usize>) -> Option<Arc<StreamSeries>> {
+    pub(crate) fn series(&self, candidate: Option<usize>) -> Option<Arc<StreamSeries>> {
         let series = match self.target_tables() {
             Some(target) => match candidate {
                 Some(candidate) => target.streams.get(candidate),
@@ -111,17 +125,24 @@ impl Passage {
             series.finish(worker.index, StreamResult::Refused);
         }
         let course = Course::new(StreamResult::Refused, cause);
-        self.log(worker, client, crate::clock::now(), "", &course);
+        self.log(worker, &client.peer.text, crate::clock::now(), "", &course);
     }
 
-    fn log(&self, worker: &Worker, client: &Client, started: Instant, backend: &str, course: &Course) {
+    pub(crate) fn log(
+        &self,
+        worker: &Worker,
+        client: &str,
+        started: Instant,
+        backend: &str,
+        course: &Course,
+    ) {
         let Some(port) = self.port_tables() else { return };
         let Some(log) = &port.settings.access_log else { return };
         if log.sample < 1.0 && (worker.random.next() as f64 / u64::MAX as f64) >= log.sample {
             return;
         }
         let duration = crate::clock::now().saturating_duration_since(started);
-        let draft = LogDraft::of_stream(&client.peer.text, self.protocol, &self.name, duration);
+        let draft = LogDraft::of_stream(client, self.protocol, &self.name, duration);
         let target = self.target_tables();
         let line = LogLine {
             draft: &draft,
@@ -179,7 +200,7 @@ pub(crate) async fn relay(worker: &Rc<Worker>, mut client: Client, passage: Pass
         series.finish(worker.index, course.result);
     }
     let key = local.as_ref().map_or("", |local| &local.shared.key);
-    passage.log(worker, &client, started, key, &course);
+    passage.log(worker, &client.peer.text, started, key, &course);
 }
 
 /// Finds an endpoint and passes bytes both ways.
@@ -255,7 +276,8 @@ async fn reach(
             }
         };
         course.picked = Some(picked.clone());
-        if leads_here(worker, client, &picked.endpoint().address) {
+        let came_to = || client.stream.socket().local_addr().ok().map(|local| local.ip());
+        if leads_here(worker, Transport::Tcp, &picked.endpoint().address, came_to) {
             course.cause = "loop";
             return None;
         }
@@ -301,16 +323,22 @@ async fn open(
 }
 
 /// Whether an endpoint is a socket of this very proxy: a connection there would go round for ever.
-fn leads_here(worker: &Worker, client: &Client, address: &Address) -> bool {
+///
+/// `came_to` tells the address that the client reached.
+pub(crate) fn leads_here(
+    worker: &Worker,
+    transport: Transport,
+    address: &Address,
+    came_to: impl Fn() -> Option<IpAddr>,
+) -> bool {
     let Address::Tcp(address) = address else { return false };
     let ip = address.ip().to_canonical();
     let tables = worker.tables();
-    tables.shared.binds.iter().filter(|bind| bind.address.port() == address.port()).any(|bind| {
-        let bound = bind.address.ip().to_canonical();
-        let is_own = || {
-            let local = client.stream.socket().local_addr();
-            ip.is_loopback() || local.is_ok_and(|local| local.ip().to_canonical() == ip)
-        };
+    let places = tables.shared.binds.iter().map(|bind| bind.place);
+    let port = (transport, address.port());
+    places.filter(|place| (place.transport, place.address.port()) == port).any(|place| {
+        let bound = place.address.ip().to_canonical();
+        let is_own = || ip.is_loopback() || came_to().is_some_and(|local| local.to_canonical() == ip);
         bound == ip || (bound.is_unspecified() && is_own())
     })
 }
@@ -318,7 +346,7 @@ fn leads_here(worker: &Worker, client: &Client, address: &Address) -> bool {
 // === impl Course ===
 
 impl Course {
-    fn new(result: StreamResult, cause: &'static str) -> Self {
+    pub(crate) fn new(result: StreamResult, cause: &'static str) -> Self {
         Self { result, cause, picked: None, n_retries: 0, connected_ms: None, n_in: 0, n_out: 0 }
     }
 }

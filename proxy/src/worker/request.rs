@@ -1,5 +1,6 @@
 //! One request between its head and its end: what was decided, and what the answer needs of it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use super::timer::Tick;
 use super::{LocalTables, Worker};
 use crate::log::LogDraft;
 use crate::metrics::series::Series;
+use crate::sessions::Session;
 use crate::tables::{Filters, PortTables, TargetTables};
 use crate::upstream::local::LocalBackend;
 
@@ -45,6 +47,10 @@ pub(crate) struct Request {
     pub(crate) log: Option<Box<LogDraft>>,
     /// Fields of the answer that tell of other origins, where a filter is configured.
     pub(crate) cors: Option<Vec<u8>>,
+    /// The endpoint that the client's session names.
+    pub(crate) session: Option<Session>,
+    /// What the answer says of the session: the value of its field, where it is new.
+    pub(crate) session_field: RefCell<Vec<u8>>,
     /// Copies for other back ends.
     pub(crate) mirrors: Option<Box<Mirrors>>,
     /// It is such a copy: no more than one endpoint gets it.
@@ -145,6 +151,8 @@ impl Request {
             head: self.head.clone(),
             log: None,
             cors: None,
+            session: None,
+            session_field: RefCell::default(),
             mirrors: None,
             is_copy: true,
             ..*self
@@ -168,6 +176,7 @@ impl Request {
         }
         worker.scratch.give(std::mem::take(&mut self.head));
         worker.scratch.give(self.cors.take().unwrap_or_default());
+        worker.scratch.give(self.session_field.take());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Writes the head of an answer to the client: the back end's, rewritten, or the gateway's own.
 
+use std::cell::Ref;
 use std::io::Write;
 
 use igw_h1::{Body, Known, ResponseHead, Version, encode};
@@ -24,6 +25,8 @@ pub(crate) enum Framing {
 struct Ours<'r> {
     hsts: Option<&'r [u8]>,
     cors: Option<&'r [u8]>,
+    /// Name and value.
+    session: Option<(&'r [u8], Ref<'r, Vec<u8>>)>,
     is_secure: bool,
 }
 
@@ -31,7 +34,12 @@ struct Ours<'r> {
 
 impl<'r> Ours<'r> {
     fn of(request: &'r Request) -> Self {
-        Self { hsts: request.hsts(), cors: request.cors.as_deref(), is_secure: request.is_secure }
+        let session = request.target_tables().and_then(|target| {
+            let rule = target.rule.session.as_ref()?;
+            let value = request.session_field.borrow();
+            (!value.is_empty()).then_some((rule.field(), value))
+        });
+        Self { hsts: request.hsts(), cors: request.cors.as_deref(), session, is_secure: request.is_secure }
     }
 
     fn contains(&self, name: &[u8]) -> bool {
@@ -45,6 +53,9 @@ impl<'r> Ours<'r> {
         }
         if let Some(value) = self.hsts.filter(|_| self.is_secure) {
             each(HSTS, value);
+        }
+        if let Some((name, value)) = &self.session {
+            each(name, value);
         }
     }
 }
@@ -175,7 +186,8 @@ pub(crate) fn answer_fields(
     for edit in candidate_edits.iter().chain(rule_edits) {
         list.apply(edit);
     }
-    let ours = Ours::of(request);
+    // The endpoint did not answer: no session with it.
+    let ours = Ours { session: None, ..Ours::of(request) };
     for (name, value) in list.iter().filter(|(name, _)| !is_framing(name) && !ours.contains(name)) {
         each(name, value);
     }

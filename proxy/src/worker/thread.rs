@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +13,31 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
 use tracing::{error, warn};
 
+use super::datagrams::Station;
 use super::timer::TICK;
 use super::{Worker, connection, lane};
 use crate::log::LogSink;
+use crate::place::Place;
 use crate::shared::{Phase, Shared};
 
 /// What the control thread tells a worker.
 pub(crate) enum Command {
-    /// Accept connections on this socket for the port number.
-    Listen { address: SocketAddr, port: usize, socket: StdTcpListener },
-    /// Connections on the address now belong to another port number.
-    Assign { address: SocketAddr, port: usize },
+    /// Take what comes to this socket for the port number.
+    Listen { place: Place, port: usize, socket: Incoming },
+    /// What comes to the place now belongs to another port number.
+    Assign { place: Place, port: usize },
     /// Take what waits in the socket and close it.
-    Close { address: SocketAddr },
+    Close { place: Place },
     /// Look at the phase of the process again.
     Phase,
     /// Say that all that was told before is done.
     Answer(oneshot::Sender<()>),
+}
+
+/// A socket that clients reach.
+pub(crate) enum Incoming {
+    Connections(StdTcpListener),
+    Datagrams(StdUdpSocket),
 }
 
 /// Control thread's side of a worker.
@@ -42,7 +50,8 @@ pub(crate) struct WorkerThread {
 struct Acceptor {
     port: Rc<std::cell::Cell<usize>>,
     task: JoinHandle<()>,
-    socket: Rc<TcpListener>,
+    /// What may wait in it is served at the end.
+    listener: Option<Rc<TcpListener>>,
 }
 
 // === impl WorkerThread ===
@@ -78,8 +87,8 @@ async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::U
     let worker = Worker::new(index, Arc::clone(&shared), log);
     // Ends with the set of tasks that it runs in.
     tokio::task::spawn_local(lane::conduct(Rc::clone(&worker)));
-    // More than one for an address where the sockets are of a server with more workers.
-    let acceptors: RefCell<HashMap<SocketAddr, Vec<Acceptor>>> = RefCell::new(HashMap::new());
+    // More than one for a place where the sockets are of a server with more workers.
+    let acceptors: RefCell<HashMap<Place, Vec<Acceptor>>> = RefCell::new(HashMap::new());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut n_ticks: u32 = 0;
@@ -87,22 +96,19 @@ async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::U
         tokio::select! {
             command = inbox.recv() => match command {
                 None => return,
-                Some(Command::Listen { address, port, socket }) => {
-                    match TcpListener::from_std(socket) {
-                        Ok(socket) => {
-                            let acceptor = Acceptor::start(&worker, socket, port);
-                            acceptors.borrow_mut().entry(address).or_default().push(acceptor);
-                        }
-                        Err(error) => error!(%address, %error, "listener not registered"),
+                Some(Command::Listen { place, port, socket }) => {
+                    match Acceptor::start(&worker, place, socket, port) {
+                        Ok(acceptor) => acceptors.borrow_mut().entry(place).or_default().push(acceptor),
+                        Err(error) => error!(address = %place, %error, "listener not registered"),
                     }
                 }
-                Some(Command::Assign { address, port }) => {
-                    for acceptor in acceptors.borrow().get(&address).into_iter().flatten() {
+                Some(Command::Assign { place, port }) => {
+                    for acceptor in acceptors.borrow().get(&place).into_iter().flatten() {
                         acceptor.port.set(port);
                     }
                 }
-                Some(Command::Close { address }) => {
-                    for acceptor in acceptors.borrow_mut().remove(&address).into_iter().flatten() {
+                Some(Command::Close { place }) => {
+                    for acceptor in acceptors.borrow_mut().remove(&place).into_iter().flatten() {
                         acceptor.close(&worker);
                     }
                 }
@@ -137,19 +143,31 @@ async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::U
 // === impl Acceptor ===
 
 impl Acceptor {
-    fn start(worker: &Rc<Worker>, socket: TcpListener, port: usize) -> Self {
+    /// # Errors
+    /// Fails where the socket cannot be watched.
+    fn start(worker: &Rc<Worker>, place: Place, socket: Incoming, port: usize) -> io::Result<Self> {
         let port = Rc::new(std::cell::Cell::new(port));
-        let socket = Rc::new(socket);
-        let task = tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&socket), Rc::clone(&port)));
-        Self { port, task, socket }
+        let (task, listener) = match socket {
+            Incoming::Connections(socket) => {
+                let listener = Rc::new(TcpListener::from_std(socket)?);
+                let accepting = accept(Rc::clone(worker), Rc::clone(&listener), Rc::clone(&port));
+                (tokio::task::spawn_local(accepting), Some(listener))
+            }
+            Incoming::Datagrams(socket) => {
+                let station = Station::open(worker, place.address, socket, Rc::clone(&port))?;
+                (tokio::task::spawn_local(station.run()), None)
+            }
+        };
+        Ok(Self { port, task, listener })
     }
 
     /// Serves what already waits in the backlog, then closes the socket.
     fn close(self, worker: &Rc<Worker>) {
         self.task.abort();
+        let Some(listener) = self.listener else { return };
         let waker = std::task::Waker::noop();
         let mut cx = std::task::Context::from_waker(waker);
-        while let std::task::Poll::Ready(Ok((stream, peer))) = self.socket.poll_accept(&mut cx) {
+        while let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) {
             start(worker, stream, peer, self.port.get());
         }
     }

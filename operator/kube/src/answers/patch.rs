@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::shape;
 use super::wish;
-use crate::failure::{Failure, Reason};
+use crate::failure::Failure;
 use crate::ownership;
-use crate::patch::{apply, strategic};
+use crate::patch::{apply, operations, strategic};
 use crate::reply::{Body, warn};
 use crate::request::Asked;
 use crate::resource::Style;
@@ -95,11 +95,6 @@ impl Patch {
             "application/json-patch+json" => {
                 let patch: json_patch::Patch = serde_json::from_slice(&asked.body)
                     .map_err(|error| Failure::bad_request(format!("the body is no JSON patch: {error}")))?;
-                if patch.0.len() > OPERATIONS_MAX {
-                    let message =
-                        format!("{} operations in a JSON patch, more than {OPERATIONS_MAX}", patch.0.len());
-                    return Err(Failure::new(Reason::RequestEntityTooLarge, message));
-                }
                 Ok((Self::Json(patch), Vec::new()))
             }
             "application/apply-patch+yaml" | "application/apply-patch+json" => {
@@ -134,11 +129,7 @@ fn merged(before: &Value, patch: &Value) -> Value {
 
 /// RFC 6902.
 fn operated(target: &Target, before: &Value, patch: &json_patch::Patch) -> Result<Value, Failure> {
-    let mut wanted = before.clone();
-    json_patch::patch(&mut wanted, patch).map_err(|error| {
-        let message = format!("the server rejected our request due to an error in our request: {error}");
-        Failure::new(Reason::Invalid, message).of(&target.resource, &target.name)
-    })?;
+    let wanted = operations::operate(target, before, patch)?;
     let is_untouched =
         tree::text(&wanted, "metadata.resourceVersion") == tree::text(before, "metadata.resourceVersion");
     Ok(if is_untouched { unversioned(&wanted) } else { wanted })
@@ -166,6 +157,3 @@ fn in_stored_version(target: &Target, mut wanted: Value) -> Value {
     }
     wanted
 }
-
-/// Operations of one JSON patch, as a Kubernetes server takes.
-const OPERATIONS_MAX: usize = 10_000;

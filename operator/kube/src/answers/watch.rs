@@ -90,8 +90,9 @@ impl Watch {
         }
         let mut lines = Vec::new();
         loop {
-            let n_first = self.first.len().min(PIECE_EVENTS);
-            for object in self.first.drain(..n_first).collect::<Vec<_>>() {
+            while lines.len() < PIECE_BYTES
+                && let Some(object) = self.first.pop_front()
+            {
                 self.tell(&mut lines, "ADDED", &object);
             }
             if self.first.is_empty() && !self.has_marked_end {
@@ -113,6 +114,9 @@ impl Watch {
                     for event in &changes {
                         self.revision = event.revision;
                         self.change(&mut lines, event);
+                        if lines.len() >= PIECE_BYTES {
+                            break;
+                        }
                     }
                     if !lines.is_empty() {
                         return Some(lines.into());
@@ -191,7 +195,9 @@ fn line(lines: &mut Vec<u8>, word: &str, object: &Value) {
 const LENGTH: Duration = Duration::from_secs(45 * 60);
 /// Longest watch.
 const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Changes that are told in one piece.
+/// Changes that are looked at for one piece.
 const PIECE_EVENTS: usize = 64;
+/// A piece that is as long as this is sent. With the last object in it, it is the memory of a watch.
+const PIECE_BYTES: usize = 64 * 1024;
 /// How often a quiet watch tells where it is, if the client likes to know.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);

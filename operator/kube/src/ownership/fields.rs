@@ -62,6 +62,23 @@ impl Fields {
         true
     }
 
+    /// The path, or one below it, is in the set.
+    pub(crate) fn has(&self, path: &[String]) -> bool {
+        let mut node = Some(&self.0);
+        for step in path {
+            node = node.and_then(|node| node.get(step)).and_then(Value::as_object);
+        }
+        node.is_some()
+    }
+
+    /// Paths of this set that are not in another, each by itself.
+    pub(crate) fn paths_beyond(&self, other: &Self) -> Vec<Vec<String>> {
+        let mut paths = Vec::new();
+        leaves(&self.0, &mut Vec::new(), &mut paths);
+        paths.retain(|path| !other.has(path));
+        paths
+    }
+
     /// A set of one path.
     pub(crate) fn one(path: &[String]) -> Self {
         let mut node = Map::new();
@@ -69,13 +86,6 @@ impl Fields {
             node = Map::from_iter([(step.clone(), Value::Object(node))]);
         }
         Self(node)
-    }
-
-    /// Every path of the set.
-    pub(crate) fn paths(&self) -> Vec<Vec<String>> {
-        let mut paths = Vec::new();
-        leaves(&self.0, &mut Vec::new(), &mut paths);
-        paths
     }
 }
 
@@ -105,7 +115,12 @@ fn fields_of(tree: &Value, keys: &ListKeys, path: &str) -> Value {
     match (tree, keys.of(path)) {
         (Value::Object(map), _) => {
             for (name, value) in map {
-                fields.insert(format!("f:{name}"), fields_of(value, keys, &below(path, name)));
+                let path = below(path, name);
+                // A list of items with keys is nobody's while it is empty: its items have owners.
+                let is_nobodys = keys.of(&path).is_some() && value.as_array().is_some_and(Vec::is_empty);
+                if !is_nobodys {
+                    fields.insert(format!("f:{name}"), fields_of(value, keys, &path));
+                }
             }
         }
         (Value::Array(items), Some(names)) => {
@@ -140,7 +155,9 @@ fn compare(
             }
             fields
         };
-        match (before, after) {
+        let is_nobodys =
+            |tree: &&Value| !is_item && keys.of(path).is_some() && tree.as_array().is_some_and(Vec::is_empty);
+        match (before.filter(|tree| !is_nobodys(tree)), after.filter(|tree| !is_nobodys(tree))) {
             (None, Some(after)) => drop(set.insert(step, whole(after))),
             (Some(before), None) => drop(gone.insert(step, whole(before))),
             (Some(before), Some(after)) if before != after => {

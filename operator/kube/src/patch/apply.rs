@@ -47,12 +47,18 @@ pub(crate) fn apply(
     let is_own = |owner: &Owner| {
         owner.manager == manager && owner.operation == Operation::Apply && owner.subresource == part
     };
+    let mut merged = live.clone();
+    merge(&mut merged, &counted(resource, &wanted, target.part), keys, "");
+    merge_identity(&mut merged, &wanted);
+    // Lists that are replaced whole have defaults in them: whoever applies what they applied before changes nothing.
+    let mut full = merged.clone();
+    resource.admission.admit(&mut full, before);
     let is_forced = asked.query.is_true("force");
     let mut causes = Vec::new();
     for owner in known.iter_mut().filter(|owner| !is_own(owner)) {
         for path in own.shared(&owner.fields) {
-            let (theirs, ours) = (value_at(&live, &path), value_at(&wanted, &path));
-            if theirs.is_none() || theirs == ours {
+            let theirs = value_at(&live, &path);
+            if theirs.is_none() || theirs == value_at(&wanted, &path) || theirs == value_at(&full, &path) {
                 continue;
             }
             match is_forced {
@@ -64,19 +70,14 @@ pub(crate) fn apply(
     if !causes.is_empty() {
         return Err(conflicts(target, causes));
     }
-    let mut merged = live.clone();
-    merge(&mut merged, &counted(resource, &wanted, target.part), keys, "");
-    merge_identity(&mut merged, &wanted);
-    let mut dropped =
-        known.iter().find(|owner| is_own(owner)).map(|owner| owner.fields.clone()).unwrap_or_default();
-    dropped.remove(&own);
+    let mine = known.iter().find(|owner| is_own(owner));
+    let mut paths = mine.map(|owner| owner.fields.paths_beyond(&own)).unwrap_or_default();
     let others: Vec<&Owner> = known.iter().filter(|owner| !is_own(owner)).collect();
-    let mut paths = dropped.paths();
     // An item goes before its fields would.
     paths.sort_by_key(Vec::len);
     for path in paths {
         let item = path.strip_suffix(&[".".to_owned()]).unwrap_or(&path);
-        if !others.iter().any(|owner| owner.fields.touches(item)) && !own.touches(item) {
+        if !others.iter().any(|owner| owner.fields.touches(item)) && !own.has(item) {
             remove(&mut merged, item);
         }
     }

@@ -1,4 +1,5 @@
-//! Patches that know lists by the keys of their items.
+//! From an object and a patch to another object.
 
 pub(crate) mod apply;
+pub(crate) mod operations;
 pub(crate) mod strategic;

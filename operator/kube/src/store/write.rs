@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::settle::{keep, same, settle};
 use super::{Place, Spot, Store};
 use crate::access::User;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::persist::{Change, Identity};
 use crate::resource::Style;
 use crate::tree;
@@ -90,6 +90,9 @@ impl Store {
             && same(before, after)
         {
             return Ok(Outcome { object: Arc::clone(before), is_created: false });
+        }
+        if let Some(after) = &after {
+            small_enough(place, after)?;
         }
         let is_created = before.is_none();
         if write.is_dry {
@@ -196,6 +199,17 @@ pub(crate) fn needs_version(place: &Place, wish: &Value) -> bool {
     place.resource.style == Style::Custom && tree::text(wish, "metadata.resourceVersion").is_empty()
 }
 
+/// An object has bounds, whatever patches it grew by.
+fn small_enough(place: &Place, object: &Value) -> Result<(), Failure> {
+    // A tree always encodes.
+    let n_bytes = serde_json::to_vec(object).map_or(0, |bytes| bytes.len());
+    if n_bytes <= OBJECT_BYTES {
+        return Ok(());
+    }
+    let message = format!("Request is too large: the object has {n_bytes} bytes, more than {OBJECT_BYTES}");
+    Err(Failure::new(Reason::RequestEntityTooLarge, message).of(&place.resource, &place.name))
+}
+
 /// An object that finalizers hold, marked; none if nothing holds it.
 fn held(object: &Value) -> Option<Value> {
     if !has_finalizers(object) {
@@ -231,3 +245,6 @@ pub(super) fn identify(object: &mut Value, identity: Option<Identity>) {
         metadata.insert("generation".to_owned(), generation.into());
     }
 }
+
+/// Largest object, in JSON: what a Kubernetes server stores.
+const OBJECT_BYTES: usize = 1_572_864;

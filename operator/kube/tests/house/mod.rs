@@ -96,7 +96,7 @@ impl House {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes())?)
             .uri(path)
-            .header("host", "igw")
+            .header("host", self.address.to_string())
             .header("user-agent", "test/1");
         for (name, value) in headers {
             request = request.header(*name, *value);

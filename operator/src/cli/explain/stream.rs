@@ -1,4 +1,4 @@
-//! Where a connection goes: TCPRoutes and TLSRoutes.
+//! Where a connection or a datagram goes: TCPRoutes, TLSRoutes and UDPRoutes.
 
 use igw_crds::snapshot::{Action, Protocol, Snapshot};
 use igw_route::{PortRoutes, Selection, normalize};
@@ -60,13 +60,19 @@ pub fn explain(
         _ => &[],
     };
     let mut course = Course { connection: format!("{word} {target}"), ..Course::default() };
-    let wanted = if word == "TCP" { Protocol::Tcp } else { Protocol::Tls };
+    let wanted = match word {
+        "TCP" => Protocol::Tcp,
+        "UDP" => Protocol::Udp,
+        _ => Protocol::Tls,
+    };
     for (index, found) in snapshot.gateways.iter().enumerate() {
         let own_name = format!("{}/{}", found.namespace, found.name);
         if gateway.is_some_and(|gateway| gateway != own_name) {
             continue;
         }
-        let on_port = found.listeners.iter().enumerate().filter(|(_, listener)| listener.port == port);
+        let on_port = found.listeners.iter().enumerate().filter(|(_, listener)| {
+            listener.port == port && listener.protocol.transport() == wanted.transport()
+        });
         let positions: Vec<usize> = on_port.map(|(position, _)| position).collect();
         if positions.is_empty() {
             continue;
@@ -95,7 +101,13 @@ pub fn explain(
         let route = target.and_then(|target| snapshot.routes.get(target.route.0 as usize));
         let rule = target.zip(route).and_then(|(target, route)| route.rules.get(target.rule));
         let (Some(route), Some(rule)) = (route, rule) else {
-            course.reason = Some("no route of the listener takes it; it is closed".to_owned());
+            course.reason = Some(
+                match wanted {
+                    Protocol::Udp => "no route of the listener takes it; it is dropped",
+                    _ => "no route of the listener takes it; it is closed",
+                }
+                .to_owned(),
+            );
             return Ok(course);
         };
         course.matched = true;

@@ -236,12 +236,15 @@ impl Engine {
             let generation =
                 before.filter(|before| before.epoch == epoch).map_or(1, |before| before.generation + 1);
             let mut keys = self.materials.keys(&part);
+            if let Some(authority) = &self.authority {
+                authority.sessions().add_keys(&part, &mut keys);
+            }
             if !part.challenges.is_empty() {
                 self.outlets.issuance.add_keys(&mut keys);
             }
             let sealed = Envelope::seal(epoch, generation, &part)
                 .and_then(|envelope| Sealed::new(&envelope, keys.clone()).map(|sealed| (envelope, sealed)));
-            self.gateway_keys.insert(name.clone(), keys);
+            let keys_before = self.gateway_keys.insert(name.clone(), keys.clone());
             let (envelope, sealed) = match sealed {
                 Ok(sealed) => sealed,
                 Err(error) => {
@@ -249,7 +252,8 @@ impl Engine {
                     continue;
                 }
             };
-            if before.is_some_and(|before| before.checksum == envelope.checksum && before.epoch == epoch) {
+            let is_same = |before: &Published| before.checksum == envelope.checksum && before.epoch == epoch;
+            if before.is_some_and(is_same) && keys_before.is_none_or(|before| before == keys) {
                 continue;
             }
             info!(gateway = name, generation, routes = part.routes.len(), "snapshot published");
