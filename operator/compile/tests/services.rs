@@ -89,7 +89,7 @@ fn what_is_not_known_is_a_bad_reference() {
     for (target, reason, message) in cases {
         let compiled = compiled(&route(target));
         let condition = resolved(&compiled);
-        assert_eq!((condition.status, &*condition.reason), ("False", reason), "{target}");
+        assert_eq!((condition.status, condition.reason), ("False", reason), "{target}");
         assert!(condition.message.contains(message), "{}", condition.message);
         let rule = compiled.snapshot.routes.first().and_then(|route| route.rules.first()).expect("a rule");
         let Action::Forward { backends } = &rule.action else { panic!("{target}: {:?}", rule.action) };

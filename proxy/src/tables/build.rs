@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot, Transport};
 use igw_route::PortRoutes;
-use rustls::ServerConfig;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -16,6 +15,7 @@ use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetT
 use crate::metrics::series::{Labels, SeriesIndex};
 use crate::place::Place;
 use crate::sessions::{SessionKey, SessionRule};
+use crate::tls::clients::Ending;
 use crate::tls::config::Configs;
 use crate::tls::keys::Keys;
 use crate::upstream::backend::Backend;
@@ -187,8 +187,8 @@ impl Lasting {
         gateway: &snapshot::Gateway,
         positions: &[usize],
         faults: &mut BTreeMap<(Arc<str>, Arc<str>), String>,
-    ) -> Option<Vec<Option<Arc<ServerConfig>>>> {
-        let mut configs = vec![None; gateway.listeners.len()];
+    ) -> Option<Vec<Option<Ending>>> {
+        let mut endings = vec![None; gateway.listeners.len()];
         let mut is_tls = false;
         for (position, listener) in
             gateway.listeners.iter().enumerate().filter(|(at, _)| positions.contains(at))
@@ -197,8 +197,8 @@ impl Lasting {
             let Some(tls) = &listener.tls else { continue };
             let place = (Arc::clone(name), Arc::from(listener.name.as_str()));
             match self.tls.config(&format!("{name}/{}", listener.name), tls, &mut self.keys) {
-                Ok((config, missing)) => {
-                    configs[position] = Some(config);
+                Ok((ending, missing)) => {
+                    endings[position] = Some(ending);
                     if !missing.is_empty() {
                         faults.insert(place, missing.join("; "));
                     }
@@ -208,7 +208,7 @@ impl Lasting {
                 }
             }
         }
-        is_tls.then_some(configs)
+        is_tls.then_some(endings)
     }
 
     /// What seals the sessions of a gateway, where a rule has some.

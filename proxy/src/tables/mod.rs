@@ -16,7 +16,6 @@ use igw_crds::snapshot::{
 };
 use igw_route::{PortRoutes, cors};
 use ipnet::IpNet;
-use rustls::ServerConfig;
 
 pub(crate) use build::Lasting;
 use clients::ClientTables;
@@ -25,6 +24,7 @@ use crate::metrics::series::Series;
 use crate::metrics::streams::StreamSeries;
 use crate::place::Place;
 use crate::sessions::{SessionKey, SessionRule};
+use crate::tls::clients::Ending;
 use crate::upstream::backend::Backend;
 use crate::upstream::secure::ClientIdentity;
 
@@ -70,7 +70,7 @@ pub(crate) struct PortTables {
     /// Names of the gateway's listeners, by index; those of other ports too.
     pub(crate) listeners: Vec<Arc<str>>,
     /// TLS that listeners end, by listener index; nothing on a port without TLS.
-    pub(crate) tls: Option<Vec<Option<Arc<ServerConfig>>>>,
+    pub(crate) tls: Option<Vec<Option<Ending>>>,
     /// What seals sessions; nothing if no rule has any.
     pub(crate) session_key: Option<Arc<SessionKey>>,
     /// What the gateway shows to endpoints that ask for a certificate.

@@ -5,15 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use igw_crds::snapshot::{ListenerTls, TlsVersion};
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::server::{
-    ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier,
-};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
 
+use super::clients::{Ending, Lenient, judge};
 use super::keys::Keys;
 use super::provider::chosen;
 
@@ -25,7 +22,7 @@ pub(crate) struct Configs {
 
 struct Made {
     of: ListenerTls,
-    config: Arc<ServerConfig>,
+    ending: Ending,
     tickets: Arc<dyn ProducesTickets>,
     is_used: bool,
 }
@@ -63,10 +60,10 @@ impl Configs {
         listener: &str,
         tls: &ListenerTls,
         keys: &mut Keys,
-    ) -> Result<(Arc<ServerConfig>, Vec<String>), String> {
+    ) -> Result<(Ending, Vec<String>), String> {
         if let Some(made) = self.made.get_mut(listener).filter(|made| made.of == *tls) {
             made.is_used = true;
-            return Ok((Arc::clone(&made.config), Vec::new()));
+            return Ok((made.ending.clone(), Vec::new()));
         }
         let mut missing = Vec::new();
         let mut candidates = Vec::new();
@@ -86,20 +83,20 @@ impl Configs {
             }
             _ => Ticketer::new().map_err(|error| error.to_string())?,
         };
-        let config = config(tls, Arc::new(Chooser { candidates }), Arc::clone(&tickets))?;
+        let ending = ending(tls, Arc::new(Chooser { candidates }), Arc::clone(&tickets))?;
         if missing.is_empty() {
-            let made = Made { of: tls.clone(), config: Arc::clone(&config), tickets, is_used: true };
+            let made = Made { of: tls.clone(), ending: ending.clone(), tickets, is_used: true };
             self.made.insert(listener.to_owned(), made);
         }
-        Ok((config, missing))
+        Ok((ending, missing))
     }
 }
 
-fn config(
+fn ending(
     tls: &ListenerTls,
     chooser: Arc<Chooser>,
     tickets: Arc<dyn ProducesTickets>,
-) -> Result<Arc<ServerConfig>, String> {
+) -> Result<Ending, String> {
     let provider = chosen(&tls.cipher_suites);
     let versions: &[&rustls::SupportedProtocolVersion] = match tls.min_version {
         TlsVersion::V12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -114,22 +111,15 @@ fn config(
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(|error| error.to_string())?;
-    let builder = match &tls.client {
+    let client = tls.client.as_ref();
+    let judge = client.map(|client| judge(&client.authorities, client.is_required, provider)).transpose()?;
+    let is_lenient = client.is_some_and(|client| !client.is_required);
+    let builder = match &judge {
         None => builder.with_no_client_auth(),
-        Some(client) => {
-            let mut roots = RootCertStore::empty();
-            for authority in CertificateDer::pem_slice_iter(client.authorities.as_bytes()) {
-                let authority = authority.map_err(|_| "authorities of clients are no PEM text".to_owned())?;
-                roots.add(authority).map_err(|error| error.to_string())?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = match client.is_required {
-                true => verifier,
-                false => verifier.allow_unauthenticated(),
-            };
-            let verifier = verifier.build().map_err(|error| error.to_string())?;
-            builder.with_client_cert_verifier(verifier)
+        Some(judge) if is_lenient => {
+            builder.with_client_cert_verifier(Arc::new(Lenient::new(Arc::clone(judge))))
         }
+        Some(judge) => builder.with_client_cert_verifier(Arc::clone(judge)),
     };
     let mut config = builder.with_cert_resolver(chooser);
     config.alpn_protocols = tls.alpn.iter().map(|name| name.clone().into_bytes()).collect();
@@ -138,7 +128,7 @@ fn config(
     config.ticketer = tickets;
     config.send_tls13_tickets = TICKETS;
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Ok(Ending { config: Arc::new(config), judge: judge.filter(|_| is_lenient) })
 }
 
 /// What handshakes need that show the certificate of a challenge.

@@ -10,6 +10,7 @@ use igw_crds::snapshot::Balance;
 use super::backend::{Backend, EndpointSet};
 use super::endpoint::Endpoint;
 use super::queue::{Place, Queue};
+use super::retry_budget::RetryBudget;
 use super::secure::{ClientConfigs, Identity};
 use super::shared_link::SharedLink;
 use crate::worker::random::Random;
@@ -26,8 +27,9 @@ pub(crate) struct LocalBackend {
     pools: RefCell<Vec<Pool>>,
     /// Requests that wait for a connection.
     queue: Rc<Queue>,
-    /// Tokens of the retry budget, in hundredths.
-    retry_tokens: Cell<u32>,
+    pub(crate) retries: RetryBudget,
+    /// When the last request came.
+    last_request: Cell<Option<Tick>>,
     /// TLS to the endpoints.
     pub(crate) client_configs: RefCell<ClientConfigs>,
     /// When a handshake that failed was told last.
@@ -118,7 +120,8 @@ impl LocalBackend {
             cursor: Cell::new(random.next() as usize),
             pools: RefCell::new(Vec::new()),
             queue: Rc::default(),
-            retry_tokens: Cell::new(RETRY_TOKENS_START),
+            retries: RetryBudget::new(),
+            last_request: Cell::new(None),
             client_configs: RefCell::default(),
             told: Cell::new(None),
         }
@@ -272,23 +275,10 @@ impl LocalBackend {
         }
     }
 
-    /// A retry is within the budget: one for five requests, with a start for quiet times.
-    pub(crate) fn has_retry(&self) -> bool {
-        self.retry_tokens.get() >= RETRY_TOKENS
-    }
-
-    /// Takes a retry out of the budget; false if there is none.
-    pub(crate) fn spend_retry(&self) -> bool {
-        let has_retry = self.has_retry();
-        if has_retry {
-            self.retry_tokens.set(self.retry_tokens.get() - RETRY_TOKENS);
-        }
-        has_retry
-    }
-
-    /// Earns a fifth of a retry.
-    pub(crate) fn earn_retry(&self) {
-        self.retry_tokens.set((self.retry_tokens.get() + RETRY_PERCENT).min(RETRY_TOKENS_MAX));
+    /// A request comes, which earns a part of a retry.
+    pub(crate) fn note_request(&self, now: Tick) {
+        let before = self.last_request.replace(Some(now)).unwrap_or(now);
+        self.retries.earn(now.since(before));
     }
 
     /// A place in the queue for a connection; `None` if it is full.
@@ -507,9 +497,3 @@ impl Drop for Ticket {
 const IDLE_PER_ENDPOINT: usize = 1_024;
 /// Time between two warnings of handshakes that failed, in milliseconds.
 const TOLD_MS: u128 = 10_000;
-/// Share of requests that may be retried, in percent.
-const RETRY_PERCENT: u32 = 20;
-/// Tokens of one retry.
-const RETRY_TOKENS: u32 = 100;
-const RETRY_TOKENS_START: u32 = 1_000;
-const RETRY_TOKENS_MAX: u32 = 10_000;

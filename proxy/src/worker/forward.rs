@@ -72,7 +72,7 @@ pub(crate) async fn forward<D: Downstream>(
     let mut end = End::default();
     let mut tries = Tries::new(request.retry());
     let mut wants_fresh = request.method == super::request::Method::Other;
-    local.earn_retry();
+    local.note_request(worker.wheel.now());
     loop {
         let named = request.session.and_then(|session| local.pick_named(session.endpoint, tries.tried()));
         let picked = match named.map_or_else(|| local.pick(&worker.random, tries.tried()), Ok) {

@@ -261,7 +261,7 @@ async fn reach(
     course: &mut Course,
 ) -> Option<Lease> {
     let mut tried = [0_u64; DEFAULT_RETRIES as usize];
-    local.earn_retry();
+    local.note_request(worker.wheel.now());
     loop {
         let tried_now = &tried[..course.n_retries as usize];
         let picked = match local.pick(&worker.random, tried_now) {
@@ -294,7 +294,7 @@ async fn reach(
         if failure.blames_endpoint() {
             note_failure(worker, local, &picked);
         }
-        if course.n_retries >= DEFAULT_RETRIES || !local.spend_retry() {
+        if course.n_retries >= DEFAULT_RETRIES || !local.retries.spend() {
             return None;
         }
         tried[course.n_retries as usize] = picked.endpoint().id;

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use igw_crds::snapshot::Protocol;
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use tokio::io::AsyncWrite;
 use tracing::debug;
@@ -19,6 +18,7 @@ use super::relay::Passage;
 use super::stream::poll_read_some;
 use super::timer::Tick;
 use crate::metrics::handshakes::Handshake;
+use crate::tls::clients::Ending;
 use crate::tls::hello::{self, Hello, HelloError};
 use crate::tls::stream::TlsStream;
 use crate::tls::subject;
@@ -90,7 +90,8 @@ async fn begin(
         n_read.await?;
     };
     if let Some(config) = worker.tables().shared.challenges.tls(&name, &bytes) {
-        let mut client = handshake(worker, client, config, name, bytes).await?;
+        let ending = Ending { config, judge: None };
+        let mut client = handshake(worker, client, ending, name, bytes).await?;
         // Whoever asked has seen the certificate; nothing else is spoken here (RFC 8737 3).
         poll_fn(|cx| {
             let _ = Pin::new(&mut client.stream).poll_shutdown(cx);
@@ -99,8 +100,8 @@ async fn begin(
         .await;
         return Err(Handshake::Done);
     }
-    let (config, protocol) = match listener(worker, port, &name) {
-        Some((config, protocol)) => (config, protocol),
+    let (ending, protocol) = match listener(worker, port, &name) {
+        Some((ending, protocol)) => (ending, protocol),
         None => {
             turn_away(worker, &mut client, port).await;
             return Err(Handshake::UnknownName);
@@ -118,9 +119,9 @@ async fn begin(
         return Err(Handshake::UnknownName);
     }
     client.timer.set(deadline);
-    match (config, passage) {
-        (Some(config), passage) => {
-            let client = handshake(worker, client, config, name, bytes).await?;
+    match (ending, passage) {
+        (Some(ending), passage) => {
+            let client = handshake(worker, client, ending, name, bytes).await?;
             Ok(match passage {
                 Some(passage) => Secured::Stream(client, passage),
                 None => Secured::Http(client),
@@ -140,7 +141,7 @@ async fn begin(
 async fn handshake(
     worker: &Rc<Worker>,
     client: Client,
-    config: Arc<ServerConfig>,
+    ending: Ending,
     name: Vec<u8>,
     bytes: Vec<u8>,
 ) -> Result<Client, Handshake> {
@@ -152,7 +153,8 @@ async fn handshake(
         Poll::Pending => Poll::Pending,
     });
     let _permit = permit.await.ok_or(Handshake::Timeout)?;
-    let session = UnbufferedServerConnection::new(config).map_err(|_| Handshake::Failed)?;
+    let session =
+        UnbufferedServerConnection::new(Arc::clone(&ending.config)).map_err(|_| Handshake::Failed)?;
     let Client { stream, unread, timer, peer } = client;
     let ClientStream::Plain(socket) = stream else { return Err(Handshake::Failed) };
     let mut stream = Box::new(TlsStream::new(session, socket, bytes, Rc::clone(&worker.tls_buffers)));
@@ -169,9 +171,9 @@ async fn handshake(
         }
         None => return Err(Handshake::Timeout),
     }
-    // Whoever showed a certificate that is not valid did not get here.
-    let shown = stream.session().peer_certificates().and_then(|chain| chain.first());
-    let subject = shown.and_then(|certificate| subject::of(certificate));
+    // Whoever showed a certificate that is not valid did not get here, or is served as nobody.
+    let shown = stream.session().peer_certificates().filter(|chain| ending.believes(chain));
+    let subject = shown.and_then(|chain| chain.first()).and_then(|certificate| subject::of(certificate));
     let peer = Peer {
         is_http2: stream.session().alpn_protocol() == Some(b"h2"),
         tls: Some(ClientTls::new(name, subject)),
@@ -181,14 +183,14 @@ async fn handshake(
 }
 
 /// What the listener of a name needs for handshakes, nothing where it leaves TLS to back ends, and its protocol.
-fn listener(worker: &Worker, port: usize, name: &[u8]) -> Option<(Option<Arc<ServerConfig>>, Protocol)> {
+fn listener(worker: &Worker, port: usize, name: &[u8]) -> Option<(Option<Ending>, Protocol)> {
     let tables = worker.tables();
     let port = tables.shared.ports.get(port)?.as_deref()?;
     let listener = port.routes.listener_of(name)?;
     let protocol = *port.protocols.get(listener)?;
-    let config = port.tls.as_ref()?.get(listener)?.clone();
+    let ending = port.tls.as_ref()?.get(listener)?.clone();
     // Nobody passes through what was meant to end here: a listener whose key is missing refuses.
-    (config.is_some() || port.passes_through(listener)).then_some((config, protocol))
+    (ending.is_some() || port.passes_through(listener)).then_some((ending, protocol))
 }
 
 /// Ends a connection for a name that nobody serves. A port that passes connections on by name resets it, as the Gateway

@@ -35,12 +35,12 @@ impl<'r> Tries<'r> {
     /// One more try is within what the rule allows and what the back end's budget holds.
     pub(crate) fn may_go_on(&self, local: &LocalBackend) -> bool {
         let n_max = self.rule.map_or(DEFAULT_RETRIES, |retry| retry.attempts.min(RETRIES_MAX));
-        self.n_retries() < n_max && local.has_retry()
+        self.n_retries() < n_max && local.retries.has_one()
     }
 
     /// Takes one more try after that of `endpoint`; false if there is none.
     pub(crate) fn go_on(&mut self, local: &LocalBackend, endpoint: u64) -> bool {
-        let goes_on = self.may_go_on(local) && local.spend_retry();
+        let goes_on = self.may_go_on(local) && local.retries.spend();
         if goes_on {
             self.tried.push(endpoint);
         }

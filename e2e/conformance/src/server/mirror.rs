@@ -44,17 +44,10 @@ impl Mirror {
     pub(crate) async fn run(mut self) {
         loop {
             let view = Arc::clone(&self.view.borrow_and_update());
-            let is_whole = self.show(&view);
-            if is_whole {
-                if self.view.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            }
             // An object that is being written shows in a moment.
-            match tokio::time::timeout(RETRY, self.view.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            let patience = if self.show(&view) { NEVER } else { RETRY };
+            if let Ok(Err(_)) = tokio::time::timeout(patience, self.view.changed()).await {
+                return;
             }
         }
     }
@@ -97,5 +90,7 @@ impl Mirror {
     }
 }
 
+/// Time after which nothing would be different.
+const NEVER: Duration = Duration::from_secs(3_600);
 /// Time between two looks at an object that does not show yet.
 const RETRY: Duration = Duration::from_millis(20);

@@ -93,3 +93,6 @@ pub async fn run(options: &Options, logs: Logs, ready: impl FnOnce()) -> anyhow:
 
 /// Time that the engine has to begin.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,13 @@ impl Server {
         }
     }
 
+    /// What is no object, like a log.
+    #[cfg(test)]
+    pub(crate) async fn text(&mut self, path: &str) -> anyhow::Result<String> {
+        let (status, text) = self.ask(Method::GET, path, None).await?;
+        text.as_str().filter(|_| status == StatusCode::OK).map(str::to_owned).with_context(|| path.to_owned())
+    }
+
     async fn ask(
         &mut self,
         method: Method,
@@ -106,7 +113,9 @@ impl Server {
         };
         let status = answer.status();
         let bytes = answer.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+        // What is no JSON is a text.
+        let text = || String::from_utf8_lossy(&bytes).into_owned().into();
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or_else(|_| text())))
     }
 
     /// The connection, made anew where there is none.
