@@ -22,6 +22,7 @@ use crate::standalone::Event;
 use crate::standalone::app::{self, Options};
 use crate::standalone::reconciler::Subject;
 
+pub use crate::dialect::{Mirror, Owner};
 pub use crate::objects::view::{Record, Shown, View};
 pub use crate::standalone::outside::Write;
 

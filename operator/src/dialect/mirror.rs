@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use igw_crds::objects::ObjectKey;
+use igw_crds::objects::{Kind, ObjectKey};
 use igw_kube::{Place, Seen, Store};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::owner::{Owner, identity};
+use super::services;
 use crate::objects::view::{Shown, View};
 
 /// From views of the engine to the store.
-pub(super) struct Mirror {
+pub struct Mirror {
     store: Arc<Store>,
     view: watch::Receiver<Arc<View>>,
     owner: Arc<Owner>,
@@ -23,12 +24,14 @@ pub(super) struct Mirror {
 // === impl Mirror ===
 
 impl Mirror {
-    pub(super) fn new(store: Arc<Store>, view: watch::Receiver<Arc<View>>, owner: Arc<Owner>) -> Self {
+    /// A mirror of views for a store whose changes this owner makes last.
+    #[must_use]
+    pub fn new(store: Arc<Store>, view: watch::Receiver<Arc<View>>, owner: Arc<Owner>) -> Self {
         Self { store, view, owner, told: Vec::new() }
     }
 
     /// Waits for what there is at the start, and shows all of it; false if the engine ended before.
-    pub(super) async fn begin(&mut self) -> bool {
+    pub async fn begin(&mut self) -> bool {
         let Ok(view) = self.view.wait_for(|view| view.epoch > 0).await.map(|view| Arc::clone(&view)) else {
             return false;
         };
@@ -36,7 +39,7 @@ impl Mirror {
     }
 
     /// Shows what is new as long as the engine runs.
-    pub(super) async fn run(mut self) {
+    pub async fn run(mut self) {
         loop {
             let view = Arc::clone(&self.view.borrow_and_update());
             let is_whole = self.show(&view);
@@ -68,6 +71,7 @@ impl Mirror {
                 Some(earlier) if Arc::ptr_eq(&earlier, shown) => told.push(earlier),
                 earlier => {
                     seen.extend(self.seen(shown));
+                    seen.extend(services::seen(self.store.registry(), shown));
                     // What is not told for good is told again with the next view.
                     told.extend(if is_newest { Some(Arc::clone(shown)) } else { earlier });
                 }
@@ -76,8 +80,12 @@ impl Mirror {
         gone.extend(before);
         if is_newest {
             self.store.observe(&[], seen, since);
-            for lost in gone.iter().filter_map(|lost| self.place(&lost.object.key)) {
-                self.store.forget(&lost, since);
+            for key in gone.iter().map(|lost| &lost.object.key) {
+                let of_gateway = || services::place(self.store.registry(), key);
+                let service = if key.kind == Kind::Gateway { of_gateway() } else { None };
+                for place in self.place(key).into_iter().chain(service) {
+                    self.store.forget(&place, since);
+                }
             }
         } else {
             for one in seen {

@@ -4,11 +4,12 @@
 //! ```text
 //! client --(REST)--> igw-kube: store --(owner)--> file --> reconciler
 //!                                 ^                            |
-//!                                 +--- mirror: objects, statuses
+//!                                 +--- mirror: objects, statuses, a Service for each Gateway
 //! ```
 
 mod mirror;
 mod owner;
+mod services;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,8 +23,8 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::embedded::Engine;
 
-use mirror::Mirror;
-use owner::Owner;
+pub use mirror::Mirror;
+pub use owner::Owner;
 
 /// Where the dialect is spoken. Whoever reaches it may do everything.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use crate::embedded::Engine;
 use crate::objects::view::Record;
 
 /// Asks the engine.
-pub(super) struct Owner {
+#[derive(Debug)]
+pub struct Owner {
     engine: Engine,
     n_done: AtomicU64,
 }
@@ -19,7 +20,9 @@ pub(super) struct Owner {
 // === impl Owner ===
 
 impl Owner {
-    pub(super) fn new(engine: Engine) -> Self {
+    /// One for the kinds of igw; others are the store's alone.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
         Self { engine, n_done: AtomicU64::new(0) }
     }
 
