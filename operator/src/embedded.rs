@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use igw_compile::Services;
 use igw_crds::objects::ObjectKey;
+use igw_crds::yaml::value_to_yaml;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
@@ -21,6 +22,7 @@ use crate::standalone::Event;
 use crate::standalone::app::{self, Options};
 use crate::standalone::reconciler::Subject;
 
+pub use crate::dialect::{Mirror, Owner};
 pub use crate::objects::view::{Record, Shown, View};
 pub use crate::standalone::outside::Write;
 
@@ -42,7 +44,8 @@ pub struct Settings {
 /// What may be asked of an engine.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    folder: PathBuf,
+    /// Where objects are written that no file holds.
+    folder: Option<PathBuf>,
     events: Sender<Event>,
     view: watch::Receiver<Arc<View>>,
 }
@@ -80,6 +83,7 @@ impl Engine {
             proxy_admin: settings.proxy_admin,
             ready_file: None,
             drain_timeout: Some(DRAIN),
+            dialect: None,
             proxy_args: Vec::new(),
         };
         let (sender, linked) = oneshot::channel();
@@ -90,12 +94,17 @@ impl Engine {
             })
         })?;
         match linked.await {
-            Ok(Link { events, view }) => Ok((Self { folder, events, view }, Running(thread))),
+            Ok(link) => Ok((Self::linked(Some(folder), link), Running(thread))),
             Err(_) => match thread.join() {
                 Ok(done) => Err(done.err().unwrap_or_else(|| anyhow!("the engine ended at once"))),
                 Err(_) => Err(anyhow!("the engine failed")),
             },
         }
+    }
+
+    /// The one that a link leads into.
+    pub(crate) fn linked(folder: Option<PathBuf>, link: Link) -> Self {
+        Self { folder, events: link.events, view: link.view }
     }
 
     /// What there is, with statuses; it changes whenever something does.
@@ -109,9 +118,9 @@ impl Engine {
     /// # Errors
     /// Says why the object is not taken; then the one before stays.
     pub async fn write(&self, key: ObjectKey, object: Option<&Value>) -> anyhow::Result<Option<Record>> {
-        let file = self.file(&key);
+        let file = self.file(&key)?;
         let (done, answer) = oneshot::channel();
-        let write = Write { key, file, text: object.map(Value::to_string), done };
+        let write = Write { key, file, text: object.map(value_to_yaml), done };
         self.events.send(Event::Write(Box::new(write))).ok().context("the engine has ended")?;
         answer.await.context("the engine has ended")?.map_err(|message| anyhow!(message))
     }
@@ -123,10 +132,12 @@ impl Engine {
     }
 
     /// Where an object is written.
-    fn file(&self, key: &ObjectKey) -> PathBuf {
-        let folder = self.folder.join(key.kind.plural());
+    fn file(&self, key: &ObjectKey) -> anyhow::Result<PathBuf> {
+        let folder =
+            self.folder.as_ref().context("igw up has files alone; start it with a folder for new objects")?;
+        let folder = folder.join(key.kind.plural());
         let folder = if key.namespace.is_empty() { folder } else { folder.join(&*key.namespace) };
-        folder.join(format!("{}.yaml", key.name))
+        Ok(folder.join(format!("{}.yaml", key.name)))
     }
 }
 

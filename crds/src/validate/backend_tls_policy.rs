@@ -4,6 +4,7 @@ use super::Problems;
 use crate::objects::backend_tls_policy::{
     BackendTlsPolicySpec, FINGERPRINTS, SubjectAltName, SubjectAltNameType,
 };
+use crate::yaml::Fault;
 
 pub(crate) fn backend_tls_policy(spec: &BackendTlsPolicySpec, problems: &mut Problems) {
     problems.length("spec.targetRefs", spec.target_refs.len(), 1, 16, "targets");
@@ -20,6 +21,7 @@ pub(crate) fn backend_tls_policy(spec: &BackendTlsPolicySpec, problems: &mut Pro
         if before.into_iter().any(clashes) {
             problems
                 .add(format!("spec.targetRefs[{index}]"), "the same target stands twice")
+                .is_a(Fault::Duplicate)
                 .hints("tell them apart by `sectionName`, or remove one");
         }
     }

@@ -6,6 +6,7 @@ use super::Problems;
 use crate::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
 use crate::objects::listener_set::ListenerSetSpec;
 use crate::objects::names::{ControllerName, Group, Hostname};
+use crate::yaml::Fault;
 
 pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
     problems.length("spec.gatewayClassName", spec.gateway_class_name.len(), 1, 253, "characters");
@@ -38,6 +39,7 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
         if !address.value.is_empty() && !values.insert((&address.r#type, &address.value)) {
             problems
                 .add(format!("{field}.value"), format!("`{}` stands twice", address.value))
+                .is_a(Fault::Duplicate)
                 .hints("remove one of the two");
         }
     }
@@ -45,7 +47,9 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
         let mut ports = HashSet::new();
         for (index, per_port) in frontend.per_port.iter().enumerate() {
             if !ports.insert(per_port.port) {
-                problems.add(format!("spec.tls.frontend.perPort[{index}].port"), "the port stands twice");
+                problems
+                    .add(format!("spec.tls.frontend.perPort[{index}].port"), "the port stands twice")
+                    .is_a(Fault::Duplicate);
             }
         }
     }

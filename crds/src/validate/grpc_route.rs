@@ -6,6 +6,7 @@ use crate::objects::grpc_route::{
     GrpcBackendRef, GrpcFilterType, GrpcMethodMatch, GrpcRouteFilter, GrpcRouteRule, GrpcRouteSpec,
 };
 use crate::objects::http_route::ValueMatchType;
+use crate::yaml::Fault;
 
 pub(crate) fn grpc_route(spec: &GrpcRouteSpec, problems: &mut Problems) {
     parents(&spec.parent_refs, problems);
@@ -85,6 +86,7 @@ fn filters(field: &str, filters: &[GrpcRouteFilter], problems: &mut Problems) {
         if !may_repeat && !seen.insert(filter.r#type) {
             problems
                 .add(format!("{at}.type"), format!("{:?} stands twice", filter.r#type))
+                .is_a(Fault::Duplicate)
                 .hints("merge the two filters");
         }
         let present = [

@@ -61,6 +61,7 @@ pub(crate) fn rule_names<'n>(names: impl Iterator<Item = Option<&'n SectionName>
         if !seen.insert(name) {
             problems
                 .add(format!("spec.rules[{index}].name"), format!("`{name}` stands twice"))
+                .is_a(Fault::Duplicate)
                 .hints("every rule needs a name of its own");
         }
     }
@@ -152,6 +153,7 @@ pub(crate) fn header_conditions(field: &str, headers: &[HttpHeaderMatch], proble
         if !names.insert(header.name.as_str().to_lowercase()) {
             problems
                 .add(format!("{field}.headers[{index}].name"), format!("`{}` stands twice", header.name))
+                .is_a(Fault::Duplicate)
                 .hints("remove one of the two");
         }
     }
@@ -204,6 +206,7 @@ fn filters(field: &str, filters: &[HttpRouteFilter], rule: &HttpRouteRule, probl
         if !may_repeat && !seen.insert(filter.r#type) {
             problems
                 .add(format!("{at}.type"), format!("{:?} stands twice", filter.r#type))
+                .is_a(Fault::Duplicate)
                 .hints("merge the two filters");
         }
         one_filter(&at, filter, rule, problems);

@@ -85,7 +85,7 @@ impl Problems {
     pub(crate) fn length(&mut self, field: &str, got: usize, min: usize, max: usize, what: &str) {
         if got < min || got > max {
             let fault = match what {
-                _ if got < min => Fault::Invalid,
+                _ if got < min => Fault::TooFew,
                 "characters" => Fault::TooLong,
                 _ => Fault::TooMany,
             };

@@ -12,6 +12,8 @@ pub enum Fault {
     Unsupported,
     /// A value of another type.
     Type,
+    /// Fewer items, or less text, than must be.
+    TooFew,
     /// More items than are allowed.
     TooMany,
     /// More text than is allowed.

@@ -29,6 +29,8 @@ pub struct Mistake {
     pub field: String,
     /// Sort of the mistake.
     pub fault: Fault,
+    /// It breaks a rule between fields that are right by themselves.
+    pub is_rule: bool,
     /// What is wrong.
     pub message: String,
     /// What is allowed.
@@ -75,6 +77,7 @@ pub fn judge(kind: Kind, key: &ObjectKey, metadata: Metadata, tree: &serde_json:
         verdict.mistakes.push(Mistake {
             field: String::new(),
             fault: Fault::Invalid,
+            is_rule: false,
             message,
             allowed: None,
         });
@@ -91,7 +94,13 @@ impl From<Finding> for Mistake {
             Some(name) => format!("{}.{name}", finding.field),
             None => finding.field,
         };
-        Self { field, fault: finding.fault, message: finding.message, allowed: finding.allowed }
+        Self {
+            field,
+            fault: finding.fault,
+            is_rule: false,
+            message: finding.message,
+            allowed: finding.allowed,
+        }
     }
 }
 
@@ -100,6 +109,7 @@ impl From<validate::Problem> for Mistake {
         Self {
             field: problem.field,
             fault: problem.fault,
+            is_rule: true,
             message: problem.message,
             allowed: problem.allowed,
         }

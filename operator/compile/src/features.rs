@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it, and `docs/gateway-api.md` is held to it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 51] = [
+pub const SUPPORTED: [&str; 52] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -14,6 +14,7 @@ pub const SUPPORTED: [&str; 51] = [
     "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
     "GatewayHTTPSListenerDetectMisdirectedRequests",
+    "GatewayInfrastructure",
     "GatewayPort8080",
     "GatewayRouteHostnameIntersectionPrecedence",
     "GatewayStaticAddresses",

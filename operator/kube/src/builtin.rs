@@ -53,6 +53,23 @@ pub(crate) fn events() -> Resource {
     }
 }
 
+/// Services: what stands for gateways, made by whoever owns the objects.
+pub(crate) fn services() -> Resource {
+    Resource {
+        short_names: vec![Arc::from("svc")],
+        style: Style::Core,
+        verbs: Verbs::Read,
+        has_status: true,
+        columns: vec![
+            Column::new("Type", "Type.", Cell::Field("spec.type")),
+            Column::new("External-IP", "Where it is reached.", Cell::Made(ingress)),
+            Column::new("Port(s)", "Ports.", Cell::Made(ports)),
+            Column::age(),
+        ],
+        ..Resource::new("", "v1", "Service", "services", Scope::Namespaced)
+    }
+}
+
 fn columns(kind: Kind) -> Vec<Column> {
     const ACCEPTED: Column = Column::new("Accepted", "Whether it is taken.", Cell::Condition("Accepted"));
     const PROGRAMMED: Column =
@@ -92,6 +109,21 @@ fn columns(kind: Kind) -> Vec<Column> {
         columns.push(Column::age());
     }
     columns
+}
+
+fn ingress(object: &Value) -> Value {
+    let entries = tree::at(object, "status.loadBalancer.ingress").and_then(Value::as_array);
+    let addresses = entries.into_iter().flatten().filter_map(|entry| entry.get("ip")?.as_str());
+    Value::String(addresses.collect::<Vec<_>>().join(","))
+}
+
+fn ports(object: &Value) -> Value {
+    let entries = tree::at(object, "spec.ports").and_then(Value::as_array);
+    let ports = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(format!("{}/{}", entry.get("port")?, entry.get("protocol")?.as_str()?)));
+    Value::String(ports.collect::<Vec<_>>().join(","))
 }
 
 fn addresses(object: &Value) -> Value {

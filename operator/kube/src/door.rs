@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
@@ -59,12 +60,11 @@ pub async fn serve(door: Door, server: Arc<Server>) {
                 connections.spawn(converse(stream, Caller::Anybody, Names::Any, server));
             }),
             Door::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                // Events of a watch are small and wait for nothing.
-                let _ = stream.set_nodelay(true);
+                tune(&stream);
                 connections.spawn(converse(stream, Caller::Anybody, Names::Own, server));
             }),
             Door::Tls(listener, config) => listener.accept().await.map(|(stream, _)| {
-                let _ = stream.set_nodelay(true);
+                tune(&stream);
                 connections.spawn(shake_hands(stream, TlsAcceptor::from(Arc::clone(config)), server));
             }),
         };
@@ -72,6 +72,17 @@ pub async fn serve(door: Door, server: Arc<Server>) {
             warn!(%error, "connection cannot be accepted");
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
+    }
+}
+
+/// Changes of a watch are small and wait for nothing; a client that takes nothing is not waited for. A system that has
+/// no such settings does without.
+fn tune(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    if let Err(error) =
+        socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_user_timeout(Some(STALL_TIMEOUT)))
+    {
+        debug!(%error, "connection keeps the system's settings");
     }
 }
 
@@ -122,5 +133,7 @@ const MAX_CONNECTIONS: usize = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for a request head, and for a TLS handshake; a connection that is at rest has it from its last answer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time after which a client that takes nothing of what is sent is gone.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Buffer of a connection, the bound of a request head.
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -34,6 +34,7 @@ mod registry;
 mod reply;
 mod request;
 mod resource;
+mod rules;
 mod selector;
 mod server;
 mod store;

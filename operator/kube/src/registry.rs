@@ -16,7 +16,7 @@ pub struct Registry {
 // === impl Registry ===
 
 impl Registry {
-    /// Every kind of igw, and events, of which there are none.
+    /// Every kind of igw, Services, which cannot be written, and events, of which there are none.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
@@ -24,6 +24,7 @@ impl Registry {
             registry.add(builtin::resource(kind));
         }
         registry.add(builtin::events());
+        registry.add(builtin::services());
         registry
     }
 

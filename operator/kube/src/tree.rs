@@ -43,6 +43,17 @@ pub(crate) fn depth(tree: &Value) -> usize {
     }
 }
 
+/// About how much memory a tree takes.
+pub(crate) fn weight(tree: &Value) -> usize {
+    const NODE: usize = 32;
+    match tree {
+        Value::Object(fields) => fields.iter().map(|(name, value)| NODE + name.len() + weight(value)).sum(),
+        Value::Array(items) => items.iter().map(|item| NODE + weight(item)).sum(),
+        Value::String(text) => text.len(),
+        _ => 0,
+    }
+}
+
 /// Removes every field that is null: to a server a null field is absent.
 pub(crate) fn drop_nulls(tree: &mut Value) {
     match tree {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admission::{Admission, Admitted};
 use crate::failure::Cause;
+use crate::rules;
 use crate::tree;
 
 /// Admission of a kind.
@@ -160,6 +161,10 @@ fn cause(mistake: &Mistake, content: &Value) -> Cause {
         None => "\"\"".to_owned(),
     };
     let allowed = mistake.allowed.as_deref();
+    if let Some(above) = rules::field_of_rule(mistake) {
+        let message = format!("Invalid value: {shown}: {}: {}", mistake.field, mistake.message);
+        return Cause { reason: "FieldValueInvalid", message, field: above.to_owned() };
+    }
     let more = allowed.map(|allowed| format!(" (allowed: {allowed})")).unwrap_or_default();
     let (reason, message) = match mistake.fault {
         Fault::Missing => (REQUIRED, "Required value".to_owned()),

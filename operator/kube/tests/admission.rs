@@ -35,6 +35,15 @@ async fn every_cause_is_told_with_its_field() -> anyhow::Result<()> {
     assert!(message.starts_with("HTTPRoute.gateway.networking.k8s.io \"web\" is invalid: ["), "{message}");
     assert!(message.contains(told), "{message}");
 
+    // A rule stands above what is wrong, which the message tells.
+    let mut wish = gateway("web");
+    wish["spec"]["listeners"] = json!([
+        {"name": "a", "port": 80, "protocol": "HTTP"}, {"name": "a", "port": 81, "protocol": "HTTP"},
+    ]);
+    let refused = house.post(GATEWAYS, &wish).await?.expect(422);
+    assert_eq!(causes(&refused), [("FieldValueInvalid".to_owned(), "spec.listeners".to_owned())]);
+    assert!(refused.text_at("/message").contains("spec.listeners[1].name"), "{}", refused.text);
+
     let mut wish = gateway("web");
     wish["spec"]["listeners"] = json!([{"protocol": "HTTP"}]);
     let refused = house.post(GATEWAYS, &wish).await?.expect(422);

@@ -186,6 +186,8 @@ async fn objects_are_listed_described_and_explained() -> anyhow::Result<()> {
     assert_eq!(kubectl.ok("get gw -l no=such").await?, "");
     has(&kubectl.ok("describe gw web").await?, "Gateway Class Name:  igw");
     kubectl.ok("get events").await?;
+    kubectl.ok("events").await?;
+    kubectl.ok("cluster-info").await?;
 
     has(&kubectl.ok("explain httproute.spec.rules").await?, "matches\t<[]Object>");
     has(&kubectl.ok("explain httproute.spec.rules.matches.path.type").await?, "PathPrefix");
@@ -297,6 +299,7 @@ async fn waiting_and_watching_see_changes() -> anyhow::Result<()> {
     has(&ended(waiting).await?, "condition met");
     has(&rows.next_line().await?.unwrap_or_default(), "True");
 
+    has(&kubectl.ok("wait gw/web --for=create --timeout=5s").await?, "condition met");
     let port = "--for=jsonpath={.spec.listeners[0].port}=80";
     has(&kubectl.ok(&format!("wait gw/web {port} --timeout=5s")).await?, "condition met");
     let waiting = spawned(kubectl.command(&["wait", "gw/web", "--for=delete", "--timeout=30s"]))?;

@@ -134,3 +134,27 @@ async fn a_watch_that_lags_is_told() -> anyhow::Result<()> {
     assert_eq!(lines.next().await?, None);
     Ok(())
 }
+
+/// What changes of large objects hold is bounded too.
+#[tokio::test]
+async fn history_is_bounded_in_bytes() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let maps = "/api/v1/namespaces/shop/configmaps";
+    let map = json!({"metadata": {"name": "m"}, "data": {"a": "x".repeat(1_000_000)}});
+    let made = house.post(maps, &map).await?.expect(201);
+    let mut last = String::new();
+    for count in 0..80 {
+        let patch = json!({"data": {"n": count.to_string()}});
+        last =
+            house.merge(&format!("{maps}/m"), &patch).await?.expect(200).text_at("/metadata/resourceVersion");
+    }
+    let first = made.text_at("/metadata/resourceVersion");
+    let watch = |revision: String| {
+        let path = format!("{maps}?watch=true&timeoutSeconds=1&resourceVersion={revision}");
+        let house = &house;
+        async move { anyhow::Ok(Lines::of(house.open("GET", &path, &[], "").await?)) }
+    };
+    assert_eq!(watch(first).await?.next().await?.unwrap_or_default()["object"]["code"], 410);
+    assert_eq!(watch(last).await?.next().await?, None, "the latest is known");
+    Ok(())
+}

@@ -11,6 +11,7 @@ mod delete;
 mod describe;
 mod explain;
 mod get;
+mod kubeconfig;
 mod log;
 mod operator;
 mod render;
@@ -85,6 +86,8 @@ enum Verb {
     Get(get::GetArgs),
     /// Show objects with their conditions in words.
     Describe(describe::DescribeArgs),
+    /// Print the configuration with which kubectl reaches an `igw up --kube`.
+    Kubeconfig(kubeconfig::KubeconfigArgs),
     /// Certificates: list, show, renew, make.
     Cert(cert::CertArgs),
     /// Print the JSON Schema of a kind.
@@ -108,6 +111,7 @@ pub fn run() -> ExitCode {
         Verb::Ip(args) => status::ip(&args),
         Verb::Get(args) => get::run(&args),
         Verb::Describe(args) => describe::run(&args),
+        Verb::Kubeconfig(args) => kubeconfig::run(&args),
         Verb::Cert(args) => cert::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completion(args) => completion::run(&args),

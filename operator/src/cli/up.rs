@@ -10,6 +10,7 @@ use super::connection::ConnectionArgs;
 use super::log::LogArgs;
 use super::{Exit, Failure};
 use crate::cluster::mirror::Mirror;
+use crate::dialect::Place;
 use crate::output::text::complain;
 use crate::standalone::app::{self, Options};
 use crate::standalone::reconciler::Subject;
@@ -47,6 +48,9 @@ pub struct UpArgs {
     /// Admin address of the proxy
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8404")]
     proxy_admin: SocketAddr,
+    /// Speak the dialect of Kubernetes: 127.0.0.1:PORT, [::1]:PORT or unix:PATH; whoever reaches it may do everything
+    #[arg(long, value_name = "PLACE", conflicts_with = "from_cluster")]
+    kube: Option<Place>,
     /// File that appears when every listener is bound and every object has a status
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -82,6 +86,7 @@ pub fn run(args: UpArgs) -> Result<Exit, Failure> {
         proxy_admin: args.proxy_admin,
         ready_file: args.ready_file,
         drain_timeout: args.drain_timeout,
+        dialect: args.kube,
         proxy_args: args.log.as_flags(),
     })?;
     Ok(Exit::Done)

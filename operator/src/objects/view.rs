@@ -21,6 +21,8 @@ pub struct View {
     pub epoch: u64,
     /// Generation of the snapshot; 0 offline.
     pub generation: u64,
+    /// Writes of single objects ([`crate::embedded::Engine::write`]) that it has taken in.
+    pub n_writes: u64,
     /// Every listener is bound or has failed for good, and every object has its status.
     pub ready: bool,
     /// Errors and warnings.

@@ -24,15 +24,16 @@ use super::issuance::Issuance;
 use super::proxy::{ProxyCommand, ProxyProcess, Wish, find_binary};
 use super::reconciler::{Outlets, Reconciler, Subject};
 use super::shelf::Folder;
-use super::state::State;
+use super::state::{KUBECONFIG, State, write_atomic};
 use crate::acme::exchange::Exchange;
 use crate::acme::runner::{Lines, Runner};
 use crate::acme::standing::Outputs;
+use crate::dialect::{self, Dialect};
 use crate::doors::admin::Admin;
 use crate::doors::http::{Caller, Door};
 use crate::doors::metrics::Metrics;
 use crate::doors::sync_server::{Board, Newest, SyncServer};
-use crate::embedded::Link;
+use crate::embedded::{Engine, Link};
 use crate::objects::view::View;
 use crate::output::text::complain;
 
@@ -53,6 +54,8 @@ pub struct Options {
     pub ready_file: Option<PathBuf>,
     /// Time the proxy has for requests under way at the end; `None` = what the gateways say.
     pub drain_timeout: Option<Duration>,
+    /// Where the dialect of Kubernetes is spoken, if anywhere.
+    pub dialect: Option<dialect::Place>,
     /// More arguments for the proxy: how it logs.
     pub proxy_args: Vec<String>,
 }
@@ -143,6 +146,18 @@ async fn serve(
     let thread =
         std::thread::Builder::new().name("reconciler".into()).spawn(move || reconciler.run(&received))?;
     linked(Link { events: events.clone(), view: view.clone() });
+    let kubeconfig = state.path(KUBECONFIG);
+    if let Some(place) = &options.dialect {
+        let dialect = Dialect::open(place.clone()).await?;
+        if let Some(text) = dialect.place().kubeconfig()
+            && let Err(error) = write_atomic(&kubeconfig, text.as_bytes())
+        {
+            warn!(file = %kubeconfig.display(), %error, "configuration of kubectl cannot be written");
+        }
+        let folder = options.subject.paths.iter().find(|path| path.is_dir()).cloned();
+        let link = Link { events: events.clone(), view: view.clone() };
+        servers.spawn(dialect.run(Engine::linked(folder, link)));
+    }
     let command = proxy_command(&options, state, binary);
     let mut proxy = tokio::spawn(ProxyProcess::new(command, wish, events.clone()).run());
 
@@ -188,6 +203,10 @@ async fn serve(
     servers.shutdown().await;
     remove(options.ready_file.as_deref());
     remove(Some(&sync_socket));
+    remove(Some(&kubeconfig));
+    if let Some(dialect::Place::Unix(path)) = &options.dialect {
+        remove(Some(path));
+    }
     remove(Some(&admin_socket));
     // The proxy's own, which one that was killed leaves behind.
     remove(Some(&state.path("proxy/admin.sock")));

@@ -2,11 +2,13 @@
 //!
 //! An object that is not taken as it is written leaves the file as it was: nothing broken comes in by this door.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use igw_crds::objects::ObjectKey;
+use igw_crds::yaml::{read, texts};
 use tokio::sync::oneshot;
 
 use super::state::write_atomic;
@@ -20,7 +22,7 @@ use crate::objects::view::Record;
 pub struct Write {
     /// The object.
     pub key: ObjectKey,
-    /// The file that holds it, and nothing else.
+    /// The file that is to hold it where none does.
     pub file: PathBuf,
     /// What it shall hold; nothing deletes it.
     pub text: Option<String>,
@@ -41,8 +43,21 @@ impl Write {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        set(&self.file, self.text.as_ref().map(String::as_bytes))?;
+        let stream = match &before {
+            Some(bytes) => std::str::from_utf8(bytes).map_err(io::Error::other)?,
+            None => "",
+        };
+        let after = rewritten(stream, &self.key, self.text.as_deref());
+        set(&self.file, after.as_ref().map(String::as_bytes))?;
         Ok(Before(before))
+    }
+
+    /// Goes to the file that holds the object.
+    pub(crate) fn move_to(&mut self, file: &str) {
+        // What every gateway has lies in no file.
+        if Path::new(file).exists() {
+            self.file = PathBuf::from(file);
+        }
     }
 
     /// Makes the file hold what it held.
@@ -82,6 +97,31 @@ impl Write {
     fn is_in(&self, file: &str) -> bool {
         Path::new(file) == self.file
     }
+}
+
+/// A stream with the document of an object replaced, added or taken out; nothing if nothing is left. The others stay as
+/// they are written.
+fn rewritten(stream: &str, key: &ObjectKey, text: Option<&str>) -> Option<String> {
+    let reading = read("", stream);
+    let its: HashSet<u128> = reading
+        .documents
+        .iter()
+        .filter(|document| document.object.key == *key)
+        .map(|document| document.digest)
+        .collect();
+    let mut is_there = false;
+    let mut documents: Vec<&str> = Vec::new();
+    for (digest, document) in texts(stream) {
+        if !its.contains(&digest) {
+            documents.push(document);
+        } else if !std::mem::replace(&mut is_there, true) {
+            documents.extend(text);
+        }
+    }
+    documents.extend(text.filter(|_| !is_there));
+    let documents: Vec<String> =
+        documents.iter().map(|document| format!("{}\n", document.trim_end())).collect();
+    (!documents.is_empty()).then(|| documents.join("---\n"))
 }
 
 fn set(file: &Path, bytes: Option<&[u8]>) -> io::Result<()> {

@@ -89,6 +89,8 @@ pub struct Reconciler {
     /// When a certificate begins or ceases to be good.
     certificates_due: Option<Timestamp>,
     generation: u64,
+    /// Writes of single objects so far.
+    n_writes: u64,
     report: Option<SyncRequest>,
     told: BTreeMap<ObjectKey, Told>,
     /// Statuses that the run before wrote, by name, until the first of this one.
@@ -158,6 +160,7 @@ impl Reconciler {
             kept_keys: names_in(&state.path(KEYS)),
             certificates_due: None,
             generation: 0,
+            n_writes: 0,
             report: None,
             told: BTreeMap::new(),
             earlier: earlier_statuses(state),
@@ -257,7 +260,10 @@ impl Reconciler {
     }
 
     /// Writes an object for somebody, and tells them what is known of it. It is compiled with what else is new.
-    fn take_write(&mut self, write: Write) {
+    fn take_write(&mut self, mut write: Write) {
+        if let Some(taken) = self.gathered.objects.get(&write.key) {
+            write.move_to(&taken.source.file);
+        }
         let answer = match write.put() {
             Err(error) => Err(format!("{} cannot be written: {error}", write.file.display())),
             Ok(before) => {
@@ -278,6 +284,7 @@ impl Reconciler {
                 }
             }
         };
+        self.n_writes += 1;
         self.is_compile_due = true;
         self.due.settle(vec![write.file]);
         // Whoever asked may have gone.
@@ -429,6 +436,7 @@ impl Reconciler {
         let view = View {
             epoch: self.ledger.epoch,
             generation: self.generation,
+            n_writes: self.n_writes,
             ready: is_ready,
             notices: self.notices(),
             shown: self.shown.values().cloned().collect(),

@@ -15,6 +15,9 @@ use thiserror::Error;
 use tracing::warn;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// File that tells kubectl where the dialect of Kubernetes is spoken, while it is.
+pub const KUBECONFIG: &str = "kubeconfig";
+
 /// An open, locked state folder. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct State {

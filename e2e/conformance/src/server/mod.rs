@@ -12,8 +12,6 @@
 
 mod endpoints;
 mod kinds;
-mod mirror;
-mod owner;
 mod seeds;
 
 use std::net::SocketAddr;
@@ -22,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use igw::embedded::{Engine, Settings};
+use igw::embedded::{Engine, Mirror, Owner, Settings};
 use igw_compile::Services;
 use igw_kube::{Door, Everybody, Server, ServerSettings, Settings as StoreSettings, Store, serve};
 use tokio::net::TcpListener;
@@ -31,8 +29,6 @@ use crate::workloads::Logs;
 
 use endpoints::Endpoints;
 use kinds::Core;
-use mirror::Mirror;
-use owner::Owner;
 
 /// What a test server is told.
 #[derive(Clone, Debug)]
@@ -70,12 +66,12 @@ pub async fn run(options: &Options, logs: Logs, ready: impl FnOnce()) -> anyhow:
     let registry = Arc::new(kinds::registry(logs));
     let settings = StoreSettings { require_namespaces: true, ..StoreSettings::default() };
     let owner = Arc::new(Owner::new(engine.clone()));
-    let store = Arc::new(Store::new(Arc::clone(&registry), settings, owner));
+    let store = Arc::new(Store::new(Arc::clone(&registry), settings, Arc::clone(&owner) as _));
     let core = Core::of(&registry).context("a kind is missing")?;
     seeds::announce(&store, &core, &options.bundle);
 
-    let mut mirror = Mirror::new(Arc::clone(&store), engine.view());
-    if tokio::time::timeout(PATIENCE, mirror.begin()).await.is_err() {
+    let mut mirror = Mirror::new(Arc::clone(&store), engine.view(), owner);
+    if !tokio::time::timeout(PATIENCE, mirror.begin()).await.is_ok_and(|is_there| is_there) {
         bail!("the engine says nothing of the GatewayClass");
     }
     let endpoints = Endpoints::new(Arc::clone(&store), &core, engine)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Objects;
+use crate::tree;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,9 @@ pub struct Event {
 /// Objects and changes of one kind.
 pub(super) struct Shelf {
     pub(super) objects: Objects,
-    changes: VecDeque<Arc<Event>>,
+    /// Each with the memory that its object takes.
+    changes: VecDeque<(Arc<Event>, usize)>,
+    n_bytes: usize,
     /// Changes up to this one are forgotten.
     forgotten: u64,
 }
@@ -43,7 +46,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn new(first_revision: u64) -> Self {
-        Self { objects: Objects::new(), changes: VecDeque::new(), forgotten: first_revision }
+        Self { objects: Objects::new(), changes: VecDeque::new(), n_bytes: 0, forgotten: first_revision }
     }
 
     pub(super) fn get(&self, namespace: &Arc<str>, name: &Arc<str>) -> Option<Arc<Value>> {
@@ -64,8 +67,8 @@ impl Shelf {
         if revision < self.forgotten {
             return None;
         }
-        let first = self.changes.partition_point(|event| event.revision <= revision);
-        Some(self.changes.iter().skip(first).take(limit).cloned().collect())
+        let first = self.changes.partition_point(|(event, _)| event.revision <= revision);
+        Some(self.changes.iter().skip(first).take(limit).map(|(event, _)| Arc::clone(event)).collect())
     }
 
     /// Puts an object in its place, or takes away what is there. Returns what the change shows.
@@ -89,12 +92,16 @@ impl Shelf {
                 (Action::Deleted, Arc::new(stamped(Value::clone(&before), revision)), Some(before))
             }
         };
-        if self.changes.len() >= CHANGES_KEPT
-            && let Some(oldest) = self.changes.pop_front()
+        let n_bytes = tree::weight(&object);
+        self.n_bytes += n_bytes;
+        let event = Event { revision, action, object: Arc::clone(&object), before };
+        self.changes.push_back((Arc::new(event), n_bytes));
+        while (self.changes.len() > CHANGES_KEPT || self.n_bytes > BYTES_KEPT)
+            && let Some((oldest, n_bytes)) = self.changes.pop_front()
         {
             self.forgotten = oldest.revision;
+            self.n_bytes -= n_bytes;
         }
-        self.changes.push_back(Arc::new(Event { revision, action, object: Arc::clone(&object), before }));
         Some(object)
     }
 }
@@ -108,3 +115,5 @@ fn stamped(mut object: Value, revision: u64) -> Value {
 
 /// Changes of one kind that are kept for watches.
 const CHANGES_KEPT: usize = 8192;
+/// What the objects of these changes may take, about.
+const BYTES_KEPT: usize = 64 * 1024 * 1024;

@@ -50,7 +50,7 @@ impl Store {
                     tree::text(&object, "metadata.name"),
                 );
                 if !present.contains(&place.spot()) {
-                    self.lose(&place, since);
+                    self.forget(&place, since);
                 }
             }
         }
@@ -102,7 +102,8 @@ impl Store {
         }
     }
 
-    fn lose(&self, place: &Place, since: u64) {
+    /// Takes note that an object is gone, as its owner sees it. `since` is as for [`Store::observe`].
+    pub fn forget(&self, place: &Place, since: u64) {
         let mut state = self.state();
         let now = state.shelf(&place.resource).and_then(|shelf| shelf.get(&place.namespace, &place.name));
         let is_newer = now.as_ref().is_none_or(|now| revision(now) > since);

@@ -69,6 +69,8 @@ impl Store {
         let spot = place.spot();
         let turn = self.turn(&spot);
         let _turn = turn.lock().await;
+        // From here on nobody else changes the content: what is decided holds until it shows.
+        let busy = self.begin(spot);
         let before = self.get(place);
         let next = decide(before.as_deref())?;
         let after = match next {
@@ -106,7 +108,6 @@ impl Store {
             after: after.map(Arc::new),
             is_status: write.part == Part::Status,
         };
-        let busy = self.begin(spot);
         let identity = self.owner.write(write.user, &change).await;
         let identity = identity.map_err(|refusal| refusal.into_failure(place))?;
         let object = self.show(&change, identity);

@@ -532,6 +532,7 @@ impl Engine {
         self.shown = shown.collect();
         let view = View {
             epoch: self.term.epoch().unwrap_or_default(),
+            n_writes: 0,
             generation: self
                 .published
                 .values()

@@ -1,21 +1,34 @@
-//! Makes changes of clients last: those of igw's kinds in files of the engine, which tells their identity.
+//! Makes changes of clients last: in files, which the engine reads at once and whose identity it knows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
-use igw::embedded::{Engine, Record};
 use igw_crds::objects::{Kind, ObjectKey};
 use igw_kube::{Change, Identity, Persist, Place, Reason, Refusal, User};
 use serde_json::{Map, Value};
 
+use crate::embedded::Engine;
+use crate::objects::view::Record;
+
 /// Asks the engine.
-pub(crate) struct Owner {
+#[derive(Debug)]
+pub struct Owner {
     engine: Engine,
+    n_done: AtomicU64,
 }
 
 // === impl Owner ===
 
 impl Owner {
-    pub(crate) fn new(engine: Engine) -> Self {
-        Self { engine }
+    /// One for the kinds of igw; others are the store's alone.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, n_done: AtomicU64::new(0) }
+    }
+
+    /// Writes that the engine has answered.
+    pub(super) fn n_done(&self) -> u64 {
+        self.n_done.load(Ordering::Acquire)
     }
 }
 
@@ -26,10 +39,12 @@ impl Persist for Owner {
         change: &'a Change,
     ) -> BoxFuture<'a, Result<Option<Identity>, Refusal>> {
         Box::pin(async move {
-            // Other kinds and statuses are in the store alone.
+            // Statuses are the engine's own.
             let Some(key) = key(&change.place).filter(|_| !change.is_status) else { return Ok(None) };
             let document = change.after.as_deref().map(document);
-            match self.engine.write(key, document.as_ref()).await {
+            let written = self.engine.write(key, document.as_ref()).await;
+            self.n_done.fetch_add(1, Ordering::AcqRel);
+            match written {
                 Ok(record) => Ok(record.as_ref().map(identity)),
                 Err(error) => Err(Refusal::new(Reason::Invalid, format!("{error:#}"))),
             }
@@ -37,13 +52,12 @@ impl Persist for Owner {
     }
 }
 
-/// An object of igw at its place.
-pub(crate) fn key(place: &Place) -> Option<ObjectKey> {
+fn key(place: &Place) -> Option<ObjectKey> {
     let kind = Kind::find(&place.resource.group, &place.resource.kind)?;
     Some(ObjectKey::new(kind, &place.namespace, &place.name))
 }
 
-pub(crate) fn identity(record: &Record) -> Identity {
+pub(super) fn identity(record: &Record) -> Identity {
     let created = jiff::Timestamp::from_second(record.created.as_second()).unwrap_or(record.created);
     Identity {
         uid: Some(record.uid.to_string()),
@@ -52,7 +66,7 @@ pub(crate) fn identity(record: &Record) -> Identity {
     }
 }
 
-/// An object as a user writes it.
+/// An object as a user writes it: what servers add is left out.
 fn document(object: &Value) -> Value {
     let fields = object.as_object().into_iter().flatten();
     let mut document: Map<String, Value> = fields
@@ -60,7 +74,9 @@ fn document(object: &Value) -> Value {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| ["name", "namespace", "labels", "annotations"].contains(&name.as_str()));
+        metadata.retain(|name, _| KEPT_METADATA.contains(&name.as_str()));
     }
     document.into()
 }
+
+const KEPT_METADATA: [&str; 4] = ["name", "namespace", "labels", "annotations"];
