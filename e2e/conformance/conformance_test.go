@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -45,9 +44,12 @@ func TestConformance(t *testing.T) {
 		options.ConformanceProfiles = claimed
 	}
 	if *featuresFile != "" {
-		names, err := readFeatures(*featuresFile)
+		names, unknown, err := readFeatures(*featuresFile)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(unknown) > 0 {
+			t.Logf("features that this suite does not know: %s", strings.Join(unknown, ", "))
 		}
 		options.SupportedFeatures = names
 	}
@@ -82,28 +84,28 @@ func speakJSON(t *testing.T, options *suite.ConformanceOptions) {
 	}
 }
 
-// readFeatures reads names, one on each line; empty lines and lines that begin with # do not count.
-func readFeatures(path string) ([]features.FeatureName, error) {
+// readFeatures reads names, one on each line; empty lines and lines that begin with # do not count. Features of later
+// versions of the suite are told apart.
+func readFeatures(path string) (names []features.FeatureName, unknown []string, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer file.Close()
 	known := features.SetsToNamesSet(features.AllFeatures)
-	var names []features.FeatureName
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		name := features.FeatureName(line)
-		if !known.Has(name) {
-			return nil, fmt.Errorf("%s: this suite knows no feature %s", path, line)
+		if name := features.FeatureName(line); known.Has(name) {
+			names = append(names, name)
+		} else {
+			unknown = append(unknown, line)
 		}
-		names = append(names, name)
 	}
-	return names, lines.Err()
+	return names, unknown, lines.Err()
 }
 
 // book takes down what became of each test.

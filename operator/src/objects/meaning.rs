@@ -106,12 +106,9 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
     // Most routes name the gateway that the one before names.
     let mut found_last = (Kind::Gateway, "", "");
     for (key, taken) in &gathered.objects {
-        if let Spec::GatewayConfig(spec) = &taken.object.spec
-            && !is_cluster
-        {
-            notices.extend(
-                idle_fields(key, spec).map(|(field, message)| notice(key, Some(taken), field, message)),
-            );
+        if let Spec::GatewayConfig(spec) = &taken.object.spec {
+            let idle = idle_fields(key, spec, is_cluster);
+            notices.extend(idle.into_iter().map(|(field, message)| notice(key, Some(taken), field, message)));
         }
         if let Spec::ListenerSet(set) = &taken.object.spec {
             let parent = &set.parent_ref;
@@ -151,7 +148,13 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
 }
 
 /// Fields of a GatewayConfig that do nothing where it stands.
-fn idle_fields(key: &ObjectKey, spec: &GatewayConfigSpec) -> impl Iterator<Item = (String, String)> {
+fn idle_fields(key: &ObjectKey, spec: &GatewayConfigSpec, is_cluster: bool) -> Vec<(String, String)> {
+    if is_cluster {
+        let message = "takes effect with igw up only; the operator goes on without it";
+        let pool =
+            (!spec.address_pool.is_empty()).then(|| ("spec.addressPool".to_owned(), message.to_owned()));
+        return pool.into_iter().collect();
+    }
     let of_cluster = [
         ("topology", spec.topology.is_some()),
         ("runtime", spec.runtime.is_some()),
@@ -169,7 +172,7 @@ fn idle_fields(key: &ObjectKey, spec: &GatewayConfigSpec) -> impl Iterator<Item 
     let idle = of_cluster.into_iter().filter(|(_, is_set)| *is_set).map(|(field, _)| {
         (format!("spec.{field}"), "takes effect in a cluster only; igw up goes on without it".to_owned())
     });
-    idle.chain(elsewhere)
+    idle.chain(elsewhere).collect()
 }
 
 fn notice(key: &ObjectKey, taken: Option<&Taken>, field: String, message: String) -> Notice {
@@ -182,5 +185,23 @@ fn notice(key: &ObjectKey, taken: Option<&Taken>, field: String, message: String
         field,
         message,
         ..Notice::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_do_nothing_are_told() {
+        let spec = serde_json::json!({"addressPool": ["10.0.0.0/24"], "topology": "perNode", "backends": {}});
+        let spec: GatewayConfigSpec = serde_json::from_value(spec).unwrap();
+        let told = |name: &str, is_cluster| -> Vec<String> {
+            let key = ObjectKey::new(Kind::GatewayConfig, "system", name);
+            idle_fields(&key, &spec, is_cluster).into_iter().map(|(field, _)| field).collect()
+        };
+        assert_eq!(told("default", false), ["spec.topology"]);
+        assert_eq!(told("other", false), ["spec.topology", "spec.backends"]);
+        assert_eq!(told("default", true), ["spec.addressPool"]);
     }
 }
