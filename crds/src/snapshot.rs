@@ -5,6 +5,7 @@
 //! the lists of the same snapshot. Durations carry their unit in the name; 0 means "no limit" where a
 //! field says so. New fields get `#[serde(default)]`, so that format N reads N-1.
 
+mod authorization;
 mod challenge;
 mod client;
 mod cors;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use authorization::Authorization;
 pub use challenge::Challenge;
 pub use client::{ClientRules, ProxyVersion};
 pub use cors::Cors;
@@ -206,6 +208,7 @@ impl Rule {
         let filters = self.filters.iter().chain(candidates.iter().flat_map(|candidate| &candidate.filters));
         let copies = filters.filter_map(|filter| match filter {
             Filter::Mirror(mirror) => Some(mirror.backend),
+            Filter::Authorize(authorization) => Some(authorization.backend),
             _ => None,
         });
         candidates.iter().filter_map(|candidate| candidate.backend).chain(copies)
@@ -220,6 +223,7 @@ impl Rule {
         fn of_filter(filter: &mut Filter) -> Option<&mut BackendId> {
             match filter {
                 Filter::Mirror(mirror) => Some(&mut mirror.backend),
+                Filter::Authorize(authorization) => Some(&mut authorization.backend),
                 _ => None,
             }
         }
@@ -340,6 +344,8 @@ pub enum Filter {
     Cors(Cors),
     /// Sends copies of requests to another back end, whose answers nobody sees.
     Mirror(Mirror),
+    /// Asks another back end whether the request may go on, before anything but a CORS preflight. Of rules alone.
+    Authorize(Authorization),
     /// Answers with an error: a filter that could not be resolved is never skipped.
     Fail {
         /// HTTP status.

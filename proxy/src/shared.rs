@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::metrics::abuse::Abuse;
+use crate::metrics::authorizations::Authorized;
 use crate::metrics::counts::Counts;
 use crate::metrics::datagrams::Dropped;
 use crate::metrics::greetings::Greeting;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     n_refused: AtomicU64,
     pub(crate) handshakes: Counts<Handshake>,
     pub(crate) abuse: Counts<Abuse>,
+    pub(crate) authorizations: Counts<Authorized>,
     pub(crate) greetings: Counts<Greeting>,
     pub(crate) mirrors: Counts<Mirrored>,
     pub(crate) dropped: Counts<Dropped>,
@@ -71,6 +73,7 @@ impl Shared {
             n_refused: AtomicU64::new(0),
             handshakes: Counts::default(),
             abuse: Counts::default(),
+            authorizations: Counts::default(),
             greetings: Counts::default(),
             mirrors: Counts::default(),
             dropped: Counts::default(),

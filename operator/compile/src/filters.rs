@@ -3,27 +3,35 @@
 use std::collections::HashSet;
 
 use igw_crds::objects::ObjectKey;
+use igw_crds::objects::external_auth::{ExternalAuth, ExternalAuthProtocol, HttpAuth};
 use igw_crds::objects::http_route::{
     Cors, HeaderModifier, HttpFilterType, HttpPathModifier, HttpRouteFilter, PathModifierType,
     RedirectScheme, RequestMirror,
 };
+use igw_crds::objects::meta::BackendObjectReference;
 use igw_crds::objects::names::HeaderName;
-use igw_crds::snapshot::{Filter, HeaderEdit, Mirror, PathEdit, Redirect, Rewrite};
+use igw_crds::snapshot::{Authorization, BackendId, Filter, HeaderEdit, Mirror, PathEdit, Redirect, Rewrite};
 
 use crate::backends::{Backends, BadReference};
 use crate::named::BackendReference as _;
 
-/// Filters in order, or the one that is not served. `mirror` finds the back end of copies.
+/// A filter that names another back end.
+pub(crate) enum Elsewhere<'o> {
+    Mirror(&'o RequestMirror),
+    Authorize(&'o ExternalAuth),
+}
+
+/// Filters in order, or the one that is not served. `find` finds the back ends that they name.
 pub(crate) fn filters<'o>(
     filters: &'o [HttpRouteFilter],
-    mut mirror: impl FnMut(&'o RequestMirror) -> Option<Filter>,
+    mut find: impl FnMut(Elsewhere<'o>) -> Option<Filter>,
 ) -> Result<Vec<Filter>, String> {
-    filters.iter().filter_map(|filter| one(filter, &mut mirror).transpose()).collect()
+    filters.iter().filter_map(|filter| one(filter, &mut find).transpose()).collect()
 }
 
 fn one<'o>(
     filter: &'o HttpRouteFilter,
-    mirror: impl FnOnce(&'o RequestMirror) -> Option<Filter>,
+    find: impl FnOnce(Elsewhere<'o>) -> Option<Filter>,
 ) -> Result<Option<Filter>, String> {
     let unserved = |name: &str| Err(format!("filter {name} is not served by this version"));
     Ok(match filter.r#type {
@@ -51,22 +59,39 @@ fn one<'o>(
                 path: rewrite.path.as_ref().map(path_edit),
             })
         }),
-        HttpFilterType::RequestMirror => filter.request_mirror.as_ref().and_then(mirror),
+        HttpFilterType::RequestMirror => filter.request_mirror.as_ref().map(Elsewhere::Mirror).and_then(find),
         HttpFilterType::Cors => filter.cors.as_ref().map(cors).map(Filter::Cors),
-        HttpFilterType::ExternalAuth => return unserved("ExternalAuth"),
+        HttpFilterType::ExternalAuth => {
+            let Some(auth) = &filter.external_auth else { return Ok(None) };
+            if auth.protocol != ExternalAuthProtocol::Http {
+                return unserved("ExternalAuth over GRPC");
+            }
+            if auth.forward_body.is_some_and(|body| body.max_size > 0) {
+                return unserved("ExternalAuth with forwardBody");
+            }
+            find(Elsewhere::Authorize(auth))
+        }
         HttpFilterType::ExtensionRef => return unserved("ExtensionRef"),
     })
 }
 
-/// Finds the back ends of copies for the filters of one route. A copy that would lead nowhere is left out, and told: the
-/// request itself goes on.
-pub(crate) fn mirrors<'o, 'b>(
+/// Finds the back ends that the filters of one route name. A copy that would lead nowhere is left out, and told: the
+/// request itself goes on. Nothing goes on that nobody can allow.
+pub(crate) fn elsewhere<'o, 'b>(
     route: &'o ObjectKey,
     backends: &'b mut Backends<'o>,
     bad_references: &'b mut Vec<BadReference>,
-) -> impl FnMut(&'o RequestMirror) -> Option<Filter> {
-    |mirror| match backends.resolve(route, mirror.backend_ref.named(route)) {
-        Ok(backend) => {
+) -> impl FnMut(Elsewhere<'o>) -> Option<Filter> {
+    let mut resolve = |reference: &'o BackendObjectReference| {
+        backends.resolve(route, reference.named(route)).map_err(|bad| bad_references.push(bad)).ok()
+    };
+    move |filter| match filter {
+        Elsewhere::Authorize(auth) => Some(match resolve(&auth.backend_ref) {
+            Some(backend) => Filter::Authorize(authorization(backend, auth.http.as_ref())),
+            None => Filter::Fail { status: 500, cause: "auth_invalid".to_owned() },
+        }),
+        Elsewhere::Mirror(mirror) => {
+            let backend = resolve(&mirror.backend_ref)?;
             let natural = |number: i32| u32::try_from(number).unwrap_or_default();
             let (numerator, denominator) = match (mirror.percent, mirror.fraction) {
                 (Some(percent), _) => (natural(percent), 100),
@@ -75,10 +100,17 @@ pub(crate) fn mirrors<'o, 'b>(
             };
             Some(Filter::Mirror(Mirror { backend, numerator, denominator }))
         }
-        Err(bad) => {
-            bad_references.push(bad);
-            None
-        }
+    }
+}
+
+fn authorization(backend: BackendId, http: Option<&HttpAuth>) -> Authorization {
+    let names = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect();
+    let path = http.and_then(|http| http.path.as_deref()).unwrap_or_default();
+    Authorization {
+        backend,
+        path_prefix: path.trim_end_matches('/').to_owned(),
+        request_fields: names(http.map_or(&[], |http| &http.allowed_headers)),
+        answer_fields: names(http.map_or(&[], |http| &http.allowed_response_headers)),
     }
 }
 

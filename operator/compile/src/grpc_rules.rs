@@ -4,11 +4,11 @@ use igw_crds::objects::ObjectKey;
 use igw_crds::objects::grpc_route::{
     GrpcFilterType, GrpcMethodMatch, GrpcRouteFilter, GrpcRouteMatch, GrpcRouteRule,
 };
-use igw_crds::objects::http_route::{RequestMirror, ValueMatchType};
+use igw_crds::objects::http_route::ValueMatchType;
 use igw_crds::snapshot::{Filter, Match, PathMatch, WeightedBackend};
 
 use crate::backends::Backends;
-use crate::filters::{edit, mirrors};
+use crate::filters::{Elsewhere, edit, elsewhere};
 use crate::named::BackendReference as _;
 use crate::rules::{RuleNode, Translated, check_regex, finish, header_matches, session};
 
@@ -38,14 +38,14 @@ pub(crate) fn grpc_rule<'o>(
         }
     }
     let mut bad_references = Vec::new();
-    let found = filters(&rule.filters, mirrors(route, backends, &mut bad_references));
+    let found = filters(&rule.filters, elsewhere(route, backends, &mut bad_references));
     let filters = found.unwrap_or_else(|message| {
         unserved = Some(message);
         Vec::new()
     });
     let mut candidates = Vec::new();
     for reference in &rule.backend_refs {
-        let found = self::filters(&reference.filters, mirrors(route, backends, &mut bad_references));
+        let found = self::filters(&reference.filters, elsewhere(route, backends, &mut bad_references));
         let filters = found.unwrap_or_else(|message| {
             unserved = Some(message);
             Vec::new()
@@ -93,7 +93,7 @@ fn path(method: Option<&GrpcMethodMatch>) -> Result<PathMatch, String> {
 /// Filters in order, or the one that is not served.
 fn filters<'o>(
     filters: &'o [GrpcRouteFilter],
-    mut mirror: impl FnMut(&'o RequestMirror) -> Option<Filter>,
+    mut find: impl FnMut(Elsewhere<'o>) -> Option<Filter>,
 ) -> Result<Vec<Filter>, String> {
     let unserved = |name: &str| Err(format!("filter {name} is not served by this version"));
     let mut one = |filter: &'o GrpcRouteFilter| match filter.r#type {
@@ -103,7 +103,9 @@ fn filters<'o>(
         GrpcFilterType::ResponseHeaderModifier => {
             Ok(filter.response_header_modifier.as_ref().map(edit).map(Filter::ResponseHeaders))
         }
-        GrpcFilterType::RequestMirror => Ok(filter.request_mirror.as_ref().and_then(&mut mirror)),
+        GrpcFilterType::RequestMirror => {
+            Ok(filter.request_mirror.as_ref().map(Elsewhere::Mirror).and_then(&mut find))
+        }
         GrpcFilterType::ExtensionRef => unserved("ExtensionRef"),
     };
     filters.iter().filter_map(|filter| one(filter).transpose()).collect()

@@ -16,7 +16,7 @@ use igw_crds::snapshot::{
 use regex_automata::meta::Regex;
 
 use crate::backends::{Backends, BadReference};
-use crate::filters::{filters, mirrors};
+use crate::filters::{elsewhere, filters};
 use crate::named::BackendReference as _;
 
 /// A rule, and what is wrong with it.
@@ -47,18 +47,21 @@ pub(crate) fn rule<'o>(
             }
         }
     }
-    let found = filters(&rule.filters, mirrors(route, backends, &mut bad_references));
+    let found = filters(&rule.filters, elsewhere(route, backends, &mut bad_references));
     let rule_filters = found.unwrap_or_else(|message| {
         unserved = Some(message);
         Vec::new()
     });
     let mut candidates = Vec::with_capacity(rule.backend_refs.len());
     for reference in &rule.backend_refs {
-        let found = filters(&reference.filters, mirrors(route, backends, &mut bad_references));
+        let found = filters(&reference.filters, elsewhere(route, backends, &mut bad_references));
         let filters = found.unwrap_or_else(|message| {
             unserved = Some(message);
             Vec::new()
         });
+        if filters.iter().any(|filter| matches!(filter, Filter::Authorize(_))) {
+            unserved = Some("filter ExternalAuth belongs to rules, not to backendRefs".to_owned());
+        }
         let backend = match backends.resolve(route, reference.named(route)) {
             Ok(backend) => Some(backend),
             Err(bad) => {

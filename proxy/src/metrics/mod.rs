@@ -1,6 +1,7 @@
 //! Metrics: what is counted where it happens is gathered here at a scrape. Labels name configured objects only.
 
 pub(crate) mod abuse;
+pub(crate) mod authorizations;
 pub(crate) mod checks;
 pub(crate) mod counts;
 pub(crate) mod datagrams;
@@ -177,6 +178,12 @@ impl Collector for Readings {
             "igw_mirrored_requests_total",
             "Copies of requests for the filter RequestMirror by result.",
             mirrors.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+        ));
+        let authorizations = self.shared.authorizations.all();
+        families.push(counter(
+            "igw_authorizations_total",
+            "Questions of the filter ExternalAuth by what became of them.",
+            authorizations.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
         ));
         let dropped = self.shared.dropped.all();
         families.push(counter(

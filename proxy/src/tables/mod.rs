@@ -145,6 +145,7 @@ pub(crate) struct Filters {
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) cors: Option<cors::Rules>,
     pub(crate) mirrors: Vec<MirrorTables>,
+    pub(crate) authorization: Option<AuthorizationTables>,
     /// Ends processing.
     pub(crate) end: Option<FilterEnd>,
 }
@@ -154,6 +155,14 @@ pub(crate) struct MirrorTables {
     pub(crate) backend: Arc<Backend>,
     pub(crate) numerator: u64,
     pub(crate) denominator: u64,
+}
+
+/// Who is asked whether a request may go on, and what is told.
+pub(crate) struct AuthorizationTables {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) path_prefix: String,
+    pub(crate) request_fields: Vec<String>,
+    pub(crate) answer_fields: Vec<String>,
 }
 
 /// A filter that answers.
@@ -203,6 +212,17 @@ impl Filters {
                         denominator: mirror.denominator.max(1).into(),
                     }));
                 }
+                Filter::Authorize(authorization) => match backends.get(authorization.backend.0 as usize) {
+                    Some(backend) => {
+                        sorted.authorization = Some(AuthorizationTables {
+                            backend: Arc::clone(backend),
+                            path_prefix: authorization.path_prefix.clone(),
+                            request_fields: authorization.request_fields.clone(),
+                            answer_fields: authorization.answer_fields.clone(),
+                        });
+                    }
+                    None => sorted.end = Some(FilterEnd::Fail { status: 500, cause: "auth_invalid".into() }),
+                },
                 Filter::Redirect(redirect) if sorted.end.is_none() => {
                     sorted.end = Some(FilterEnd::Redirect(redirect.clone()));
                 }

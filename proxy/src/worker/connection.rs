@@ -13,6 +13,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::Worker;
+use super::authorize::authorize;
 use super::client::{Client, Peer};
 use super::decide::{decide, refuse};
 use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
@@ -330,7 +331,15 @@ async fn attempt_shared(
 }
 
 /// Forwards or answers one request; true if the connection goes on.
-async fn handle(worker: &Rc<Worker>, client: &mut Client, request: Request, policy: &Policy) -> bool {
+async fn handle(worker: &Rc<Worker>, client: &mut Client, mut request: Request, policy: &Policy) -> bool {
+    if request.question.is_some() {
+        let peer = Rc::clone(&client.peer);
+        // Few requests ask: those that do not carry no room for it.
+        let asking = Box::pin(authorize(worker, &peer, &mut request, &policy.settings, &policy.head));
+        if let Err(given) = asking.await {
+            return answer(worker, client, request, given, End::default()).await;
+        }
+    }
     let local = match &request.outcome {
         Outcome::Answer(given) => {
             let given = given.clone();

@@ -10,6 +10,7 @@ use igw_h1::{Body, Field, Known, RequestHead, TargetForm, Version};
 use igw_route::cors::Asked;
 use igw_route::{RequestView, Selection, edit, normalize};
 
+use super::authorize::{Told, question};
 use super::client::Peer;
 use super::cors;
 use super::mirror::mirror;
@@ -156,6 +157,16 @@ fn apply_rule(
     {
         return 0;
     }
+    if let Some(rules) = &rule.filters.authorization {
+        let told = Told {
+            path: view.path,
+            query: view.query,
+            host: view.head.host.of(view.buf),
+            peer: client.text.as_bytes(),
+            scheme,
+        };
+        request.question = Some(question(worker, rules, view.buf, view.head, &told));
+    }
     if let Some(end) = &rule.filters.end {
         request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
         return 0;
@@ -163,7 +174,8 @@ fn apply_rule(
     let candidates = match &rule.action {
         ActionTables::Respond { status, cause } => {
             let cause = Cause::Configured(Arc::clone(cause));
-            request.outcome = Outcome::Answer(Answer { status: *status, cause, location: None, body: None });
+            request.outcome =
+                Outcome::Answer(Answer { status: *status, cause, location: None, body: None, passed: None });
             return 0;
         }
         ActionTables::Forward(candidates) => candidates,
@@ -248,7 +260,8 @@ fn apply_rule(
     worker.scratch.give(edited);
     request.head = out;
     let mirrors = [&rule.filters.mirrors, &candidate.filters.mirrors];
-    if mirrors.iter().any(|mirrors| !mirrors.is_empty()) {
+    // What is to be allowed first is copied then.
+    if request.question.is_none() && mirrors.iter().any(|mirrors| !mirrors.is_empty()) {
         mirror(worker, client, request, mirrors.into_iter().flatten());
     }
     n_taken
@@ -283,6 +296,7 @@ fn end_answer(
             cause: Cause::Configured(Arc::clone(cause)),
             location: None,
             body: None,
+            passed: None,
         },
         FilterEnd::Redirect(redirect) => {
             let mut location = Vec::with_capacity(256);
@@ -293,6 +307,7 @@ fn end_answer(
                 cause: Cause::Known("redirect"),
                 location: Some(location),
                 body: None,
+                passed: None,
             }
         }
     }
@@ -327,6 +342,7 @@ fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
         cors: None,
         session: None,
         session_field: RefCell::default(),
+        question: None,
         mirrors: None,
         is_copy: false,
     }

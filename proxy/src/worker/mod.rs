@@ -1,5 +1,6 @@
 //! A worker: one thread, one runtime, its own sockets, pools and memory. Workers share nothing they write.
 
+mod authorize;
 mod client;
 mod connection;
 mod cors;
@@ -42,6 +43,7 @@ pub(crate) use thread::{Command, Incoming, WorkerThread};
 
 use crate::log::{LogDraft, LogLine, LogSink};
 use crate::metrics::abuse::Abuse;
+use crate::metrics::authorizations::Authorized;
 use crate::metrics::datagrams::Dropped;
 use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
@@ -180,6 +182,10 @@ impl Worker {
 
     pub(crate) fn count_mirrored(&self, mirrored: Mirrored) {
         self.shared.mirrors.count(mirrored);
+    }
+
+    pub(crate) fn count_authorized(&self, authorized: Authorized) {
+        self.shared.authorizations.count(authorized);
     }
 
     pub(crate) fn count_dropped(&self, dropped: Dropped) {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use igw_crds::snapshot::Retry;
 use igw_h1::{Body, Version};
 
+use super::authorize::Question;
 use super::mirror::Mirrors;
 use super::timer::Tick;
 use super::{LocalTables, Worker};
@@ -51,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) session: Option<Session>,
     /// What the answer says of the session: the value of its field, where it is new.
     pub(crate) session_field: RefCell<Vec<u8>>,
+    /// Whether it may go on is not known yet.
+    pub(crate) question: Option<Question>,
     /// Copies for other back ends.
     pub(crate) mirrors: Option<Box<Mirrors>>,
     /// It is such a copy: no more than one endpoint gets it.
@@ -80,6 +83,15 @@ pub(crate) struct Answer {
     pub(crate) location: Option<Vec<u8>>,
     /// In place of the words for people.
     pub(crate) body: Option<Arc<str>>,
+    /// In place of all that the gateway would say.
+    pub(crate) passed: Option<Arc<Passed>>,
+}
+
+/// What somebody else said.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A cause token.
@@ -153,6 +165,7 @@ impl Request {
             cors: None,
             session: None,
             session_field: RefCell::default(),
+            question: None,
             mirrors: None,
             is_copy: true,
             ..*self
@@ -211,7 +224,19 @@ impl Method {
 
 impl Answer {
     pub(crate) fn new(status: u16, cause: &'static str) -> Self {
-        Self { status, cause: Cause::Known(cause), location: None, body: None }
+        Self { status, cause: Cause::Known(cause), location: None, body: None, passed: None }
+    }
+}
+
+// === impl Passed ===
+
+impl Passed {
+    /// Fields that frame the answer are written anew.
+    pub(crate) fn new(fields: &http::HeaderMap, body: Vec<u8>) -> Self {
+        let fields = fields.iter().filter(|(name, _)| **name != http::header::CONTENT_LENGTH);
+        let fields =
+            fields.map(|(name, value)| (name.as_str().as_bytes().to_vec(), value.as_bytes().to_vec()));
+        Self { fields: fields.collect(), body }
     }
 }
 

@@ -169,16 +169,22 @@ pub(crate) fn answer_fields(
 ) {
     let mut list = worker.scratch.headers();
     list.clear();
-    if has_body(answer) {
+    if let Some(passed) = &answer.passed {
+        for (name, value) in &passed.fields {
+            list.push(name, value);
+        }
+    } else if has_body(answer) {
         list.push(b"content-type", b"text/plain; charset=utf-8");
     }
-    worker.with_date(|date| list.push(b"date", date));
+    if answer.passed.is_none() {
+        worker.with_date(|date| list.push(b"date", date));
+    }
     if let Some(location) = &answer.location {
         list.push(b"location", location);
     } else {
         list.push(b"igw-cause", answer.cause.as_str().as_bytes());
     }
-    if answer.status == 503 {
+    if answer.status == 503 && answer.passed.is_none() {
         list.push(b"retry-after", b"1");
     }
     let rule_edits = request.target_tables().map_or(&[][..], |target| &target.rule.filters.response);
@@ -196,7 +202,9 @@ pub(crate) fn answer_fields(
 
 /// Appends the body of an answer of the gateway itself; false if it has none.
 pub(crate) fn answer_body(out: &mut Vec<u8>, answer: &Answer) -> bool {
-    if let Some(body) = &answer.body {
+    if let Some(passed) = &answer.passed {
+        out.extend_from_slice(&passed.body);
+    } else if let Some(body) = &answer.body {
         out.extend_from_slice(body.as_bytes());
     } else if has_body(answer) {
         // Writing to a vector cannot fail.
@@ -241,7 +249,11 @@ pub(crate) fn write_answer(
     answer_fields(worker, request, answer, |name, value| field(out, name, value));
     if has_body(answer) {
         let n_words = 3 + 1 + reason.len() + 2 + answer.cause.as_str().len() + 1;
-        let n_body = answer.body.as_ref().map_or(n_words, |body| body.len());
+        let n_body = match (&answer.passed, &answer.body) {
+            (Some(passed), _) => passed.body.len(),
+            (None, Some(body)) => body.len(),
+            (None, None) => n_words,
+        };
         content_length(out, n_body as u64);
     }
     connection(out, request.version, keep_alive);

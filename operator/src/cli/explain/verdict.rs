@@ -425,6 +425,10 @@ fn filter_in_words(filter: &Filter, snapshot: &Snapshot, lines: &mut Vec<String>
             };
             lines.push(format!("copy {share} to {backend}"));
         }
+        Filter::Authorize(authorization) => {
+            let backend = snapshot.backends.get(index(authorization.backend.0));
+            lines.push(format!("ask {} whether it may go on", backend.map_or("", |backend| &backend.key)));
+        }
         Filter::Fail { status, cause } => lines.push(format!("answer {status} ({cause})")),
         _ => lines.push("a filter that this igw does not know".into()),
     }

@@ -15,6 +15,7 @@ use super::servers::Job;
 use super::{Http2Connection, tunnel};
 use crate::upstream::local::Leased;
 use crate::worker::Worker;
+use crate::worker::authorize::authorize;
 use crate::worker::client::Peer;
 use crate::worker::decide::{decide, refuse};
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
@@ -77,9 +78,17 @@ fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>
 }
 
 /// Forwards or answers; true if the client gave up before it had an answer.
-async fn handle(connection: &Http2Connection, stream: &mut Stream, request: Request) -> bool {
+async fn handle(connection: &Http2Connection, stream: &mut Stream, mut request: Request) -> bool {
     let worker = &connection.worker;
     let settings = worker.port_settings(connection.port).unwrap_or_else(|| worker.default_settings());
+    if request.question.is_some() {
+        let limits = head_limits(&settings);
+        let peer = Rc::clone(&stream.peer);
+        let asking = Box::pin(authorize(worker, &peer, &mut request, &settings, &limits));
+        if let Err(given) = asking.await {
+            return answer(worker, stream, request, &given, End::default());
+        }
+    }
     let local = match &request.outcome {
         Outcome::Answer(given) => {
             let given = given.clone();
