@@ -96,7 +96,8 @@ pub(crate) async fn authorize(
     settings: &Settings,
     head_limits: &Limits,
 ) -> Result<(), Answer> {
-    let Some(question) = request.question.take() else { return Ok(()) };
+    let question = request.extras.as_mut().and_then(|extras| extras.question.take());
+    let Some(question) = question else { return Ok(()) };
     let tables = Rc::clone(&request.tables);
     let target = request.target.and_then(|target| {
         let port = tables.shared.ports.get(request.port).and_then(Option::as_deref)?;

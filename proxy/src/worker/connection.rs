@@ -332,7 +332,7 @@ async fn attempt_shared(
 
 /// Forwards or answers one request; true if the connection goes on.
 async fn handle(worker: &Rc<Worker>, client: &mut Client, mut request: Request, policy: &Policy) -> bool {
-    if request.question.is_some() {
+    if request.is_open() {
         let peer = Rc::clone(&client.peer);
         // Few requests ask: those that do not carry no room for it.
         let asking = Box::pin(authorize(worker, &peer, &mut request, &policy.settings, &policy.head));

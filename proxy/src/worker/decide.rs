@@ -1,6 +1,5 @@
 //! From a parsed head to a decision: which rule, which back end, and the head that back end will see.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::authorize::{Told, question};
 use super::client::Peer;
 use super::cors;
 use super::mirror::mirror;
-use super::request::{Answer, Cause, Method, Outcome, Request};
+use super::request::{Answer, Cause, Extras, Method, Outcome, Request};
 use super::request_head::{Forwarded, write_request};
 use super::{LocalTables, Worker};
 use crate::clock;
@@ -165,7 +164,8 @@ fn apply_rule(
             peer: client.text.as_bytes(),
             scheme,
         };
-        request.question = Some(question(worker, rules, view.buf, view.head, &told));
+        let question = question(worker, rules, view.buf, view.head, &told);
+        request.extras = Some(Box::new(Extras { question: Some(question), ..Extras::default() }));
     }
     if let Some(end) = &rule.filters.end {
         request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
@@ -181,23 +181,13 @@ fn apply_rule(
         ActionTables::Forward(candidates) => candidates,
     };
     // Whoever has a session stays with its back end, whatever the weights say.
-    request.session = match (&rule.session, &port.session_key) {
-        (Some(session), Some(key)) => session.find(key, |name, each| view.header(name, each)),
-        _ => None,
-    };
-    let of_session = request.session.and_then(|session| {
-        let leads_there = |candidate: &WeightedTables| {
-            candidate.backend.as_ref().is_some_and(|backend| backend.identity == session.backend)
-        };
-        candidates.iter().position(leads_there)
-    });
-    let index = of_session.or_else(|| {
-        request.session = None;
+    let index = of_session(port, rule, candidates, view, request).or_else(|| {
         let total = candidates.last().map_or(0, |last| last.upto);
         let draw = if candidates.len() == 1 { 0 } else { worker.spread(total) };
         candidates.iter().position(|candidate| draw < candidate.upto)
     });
-    let Some((index, candidate)) = index.and_then(|index| Some((index, candidates.get(index)?))) else {
+    let index = index.and_then(|index| Some((index, candidates.get(index)?)));
+    let Some((index, candidate)) = index else {
         request.outcome = Outcome::Answer(Answer::new(500, "backend_invalid"));
         return 0;
     };
@@ -261,10 +251,29 @@ fn apply_rule(
     request.head = out;
     let mirrors = [&rule.filters.mirrors, &candidate.filters.mirrors];
     // What is to be allowed first is copied then.
-    if request.question.is_none() && mirrors.iter().any(|mirrors| !mirrors.is_empty()) {
+    if !request.is_open() && mirrors.iter().any(|mirrors| !mirrors.is_empty()) {
         mirror(worker, client, request, mirrors.into_iter().flatten());
     }
     n_taken
+}
+
+/// Where the client's session leads, if the rule has sessions and the client one of them.
+fn of_session(
+    port: &PortTables,
+    rule: &RuleTables,
+    candidates: &[WeightedTables],
+    view: &View<'_>,
+    request: &mut Request,
+) -> Option<usize> {
+    let (Some(sessions), Some(key)) = (&rule.session, &port.session_key) else { return None };
+    let extras = request.extras.get_or_insert_default();
+    let session = sessions.find(key, |name, each| view.header(name, each))?;
+    let leads_there = |candidate: &WeightedTables| {
+        candidate.backend.as_ref().is_some_and(|backend| backend.identity == session.backend)
+    };
+    let index = candidates.iter().position(leads_there)?;
+    extras.session = Some(session);
+    Some(index)
 }
 
 /// The path for the back end, through the first edit that there is.
@@ -340,9 +349,7 @@ fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
         deadline: None,
         log: None,
         cors: None,
-        session: None,
-        session_field: RefCell::default(),
-        question: None,
+        extras: None,
         mirrors: None,
         is_copy: false,
     }

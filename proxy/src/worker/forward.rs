@@ -74,7 +74,8 @@ pub(crate) async fn forward<D: Downstream>(
     let mut wants_fresh = request.method == super::request::Method::Other;
     local.note_request(worker.wheel.now());
     loop {
-        let named = request.session.and_then(|session| local.pick_named(session.endpoint, tries.tried()));
+        let session = request.extras.as_ref().and_then(|extras| extras.session);
+        let named = session.and_then(|session| local.pick_named(session.endpoint, tries.tried()));
         let picked = match named.map_or_else(|| local.pick(&worker.random, tries.tried()), Ok) {
             Ok(picked) => picked,
             Err(PickError::NoEndpoint) => return Forwarded::Failed(Answer::new(503, "no_endpoint"), end),
@@ -165,12 +166,12 @@ pub(crate) async fn forward<D: Downstream>(
 
 /// Lets the answer name the endpoint where the client has no session with it.
 fn name_session(worker: &Worker, request: &Request, local: &LocalBackend, picked: &Picked) {
+    let Some(extras) = &request.extras else { return };
+    let Some(rule) = request.target_tables().and_then(|target| target.rule.session.as_ref()) else { return };
     let endpoint = picked.endpoint().identity;
-    let rule = request.target_tables().and_then(|target| target.rule.session.as_ref());
-    let (Some(rule), false) = (rule, request.is_copy) else { return };
-    let mut field = request.session_field.borrow_mut();
+    let mut field = extras.session_field.borrow_mut();
     field.clear();
-    if request.session.is_some_and(|session| session.endpoint == endpoint) {
+    if extras.session.is_some_and(|session| session.endpoint == endpoint) {
         return;
     }
     let Some(key) = request.port_tables().and_then(|port| port.session_key.as_deref()) else { return };

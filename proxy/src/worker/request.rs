@@ -48,16 +48,23 @@ pub(crate) struct Request {
     pub(crate) log: Option<Box<LogDraft>>,
     /// Fields of the answer that tell of other origins, where a filter is configured.
     pub(crate) cors: Option<Vec<u8>>,
+    /// What few requests need.
+    pub(crate) extras: Option<Box<Extras>>,
+    /// Copies for other back ends.
+    pub(crate) mirrors: Option<Box<Mirrors>>,
+    /// It is such a copy: no more than one endpoint gets it.
+    pub(crate) is_copy: bool,
+}
+
+/// What few requests need: those without carry no room for it.
+#[derive(Default)]
+pub(crate) struct Extras {
     /// The endpoint that the client's session names.
     pub(crate) session: Option<Session>,
     /// What the answer says of the session: the value of its field, where it is new.
     pub(crate) session_field: RefCell<Vec<u8>>,
     /// Whether it may go on is not known yet.
     pub(crate) question: Option<Question>,
-    /// Copies for other back ends.
-    pub(crate) mirrors: Option<Box<Mirrors>>,
-    /// It is such a copy: no more than one endpoint gets it.
-    pub(crate) is_copy: bool,
 }
 
 /// What the engine must know of a method.
@@ -144,6 +151,11 @@ impl Request {
         }
     }
 
+    /// Whether it may go on is not known yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.question.is_some())
+    }
+
     /// What the rule says of tries.
     pub(crate) fn retry(&self) -> Option<&Retry> {
         self.target_tables()?.rule.retry.as_ref().filter(|_| !self.is_copy)
@@ -163,9 +175,7 @@ impl Request {
             head: self.head.clone(),
             log: None,
             cors: None,
-            session: None,
-            session_field: RefCell::default(),
-            question: None,
+            extras: None,
             mirrors: None,
             is_copy: true,
             ..*self
@@ -189,7 +199,9 @@ impl Request {
         }
         worker.scratch.give(std::mem::take(&mut self.head));
         worker.scratch.give(self.cors.take().unwrap_or_default());
-        worker.scratch.give(self.session_field.take());
+        if let Some(extras) = self.extras.take() {
+            worker.scratch.give(extras.session_field.take());
+        }
     }
 }
 

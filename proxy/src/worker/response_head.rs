@@ -34,9 +34,9 @@ struct Ours<'r> {
 
 impl<'r> Ours<'r> {
     fn of(request: &'r Request) -> Self {
-        let session = request.target_tables().and_then(|target| {
-            let rule = target.rule.session.as_ref()?;
-            let value = request.session_field.borrow();
+        let session = request.extras.as_ref().and_then(|extras| {
+            let rule = request.target_tables()?.rule.session.as_ref()?;
+            let value = extras.session_field.borrow();
             (!value.is_empty()).then_some((rule.field(), value))
         });
         Self { hsts: request.hsts(), cors: request.cors.as_deref(), session, is_secure: request.is_secure }

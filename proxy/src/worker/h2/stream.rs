@@ -81,7 +81,7 @@ fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>
 async fn handle(connection: &Http2Connection, stream: &mut Stream, mut request: Request) -> bool {
     let worker = &connection.worker;
     let settings = worker.port_settings(connection.port).unwrap_or_else(|| worker.default_settings());
-    if request.question.is_some() {
+    if request.is_open() {
         let limits = head_limits(&settings);
         let peer = Rc::clone(&stream.peer);
         let asking = Box::pin(authorize(worker, &peer, &mut request, &settings, &limits));
