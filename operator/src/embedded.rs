@@ -5,7 +5,7 @@
 //! [`Engine::view`]. SIGTERM and SIGINT end it, as they end `igw up`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
@@ -17,9 +17,11 @@ use igw_crds::objects::ObjectKey;
 use igw_crds::yaml::value_to_yaml;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::standalone::Event;
 use crate::standalone::app::{self, Options};
+use crate::standalone::files::{below, plain};
 use crate::standalone::reconciler::Subject;
 
 pub use crate::dialect::{Mirror, Owner};
@@ -135,9 +137,17 @@ impl Engine {
     fn file(&self, key: &ObjectKey) -> anyhow::Result<PathBuf> {
         let folder =
             self.folder.as_ref().context("igw up has files alone; start it with a folder for new objects")?;
-        let folder = folder.join(key.kind.plural());
-        let folder = if key.namespace.is_empty() { folder } else { folder.join(&*key.namespace) };
-        Ok(folder.join(format!("{}.yaml", key.name)))
+        Ok(below(&plain(folder), &place(key)))
+    }
+}
+
+/// Where an object is written below the folder.
+fn place(key: &ObjectKey) -> PathBuf {
+    let folder = Path::new(key.kind.plural()).join(&*key.namespace);
+    match key.name.get(..LONGEST_STEM) {
+        None => folder.join(format!("{}.yaml", key.name)),
+        // Names of objects may be longer than those of files.
+        Some(start) => folder.join(format!("{start}-{:016x}.yaml", xxh3_64(key.name.as_bytes()))),
     }
 }
 
@@ -154,5 +164,46 @@ impl Running {
     }
 }
 
+/// Bytes of a name that stand in the name of its file, with a digest behind them if there are more.
+const LONGEST_STEM: usize = 200;
 /// Time that the proxy has for requests under way at the end.
 const DRAIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use igw_crds::objects::Kind;
+
+    use super::*;
+
+    fn engine(folder: Option<&str>) -> Engine {
+        let (events, _) = std::sync::mpsc::channel();
+        let (_, view) = watch::channel(Arc::default());
+        Engine::linked(folder.map(PathBuf::from), Link { events, view })
+    }
+
+    #[test]
+    fn objects_are_written_where_a_walk_finds_them() {
+        let key = ObjectKey::new(Kind::HttpRoute, "shop", "www");
+        for (folder, wanted) in [
+            (".", "httproutes/shop/www.yaml"),
+            ("./objects", "objects/httproutes/shop/www.yaml"),
+            ("/etc/igw", "/etc/igw/httproutes/shop/www.yaml"),
+        ] {
+            assert_eq!(engine(Some(folder)).file(&key).unwrap().display().to_string(), wanted);
+        }
+        let class = ObjectKey::new(Kind::GatewayClass, "", "igw");
+        assert_eq!(engine(Some("/a")).file(&class).unwrap(), Path::new("/a/gatewayclasses/igw.yaml"));
+        assert!(engine(None).file(&key).unwrap_err().to_string().contains("folder"));
+    }
+
+    #[test]
+    fn names_that_are_too_long_for_files_stay_apart() {
+        let name = "a".repeat(252);
+        let of = |last: &str| {
+            let key = ObjectKey::new(Kind::Gateway, "shop", &format!("{name}{last}"));
+            engine(Some("/a")).file(&key).unwrap()
+        };
+        assert_ne!(of("b"), of("c"));
+        assert!(of("b").file_name().is_some_and(|name| name.len() < 255));
+    }
+}
