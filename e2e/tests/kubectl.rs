@@ -1,6 +1,7 @@
 //! kubectl, unmodified, and a running gateway: what it writes is served, what people edit is shown.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -156,6 +157,29 @@ fn hundreds_of_objects_are_kept_in_step() -> anyhow::Result<()> {
 }
 
 #[test]
+fn clients_that_leave_in_the_middle_hide_nothing() -> anyhow::Result<()> {
+    let scene = Scene::new(&route("www", HOST, &to_backend("b")))?;
+    let url = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes/www";
+    for n in 0..40 {
+        let patch = format!("{{\"metadata\":{{\"labels\":{{\"n\":\"{n}\"}}}}}}");
+        drop(send_patch(&scene, url, &patch)?);
+    }
+    let file = scene.up.folder.join("more.yaml");
+    std::fs::write(&file, route("more", "more.test", &to_backend("b")))?;
+    eventually("what people write shows", Duration::from_secs(10), || {
+        scene.kubectl(&["get", "httproute", "more", "-o", "name"]).is_ok()
+    })?;
+    let label = "jsonpath={.metadata.labels.n}";
+    eventually("and what the last of them wrote", Duration::from_secs(10), || {
+        let text = std::fs::read_to_string(scene.up.folder.join("all.yaml")).unwrap_or_default();
+        let shown = scene.kubectl(&["get", "httproute", "www", "-o", label]).unwrap_or_default();
+        !shown.is_empty() && text.contains(&format!("n: \"{shown}\""))
+            || text.contains(&format!("n: '{shown}'"))
+    })?;
+    Ok(())
+}
+
+#[test]
 fn many_routes_are_listed_soon_and_a_patch_is_live_soon() -> anyhow::Result<()> {
     let n_routes = number("IGW_MANY_ROUTES", 2_000);
     let many: String =
@@ -186,17 +210,20 @@ fn many_routes_are_listed_soon_and_a_patch_is_live_soon() -> anyhow::Result<()> 
 
 /// Sends a merge patch, without the time that kubectl needs to start.
 fn patch_with(scene: &Scene, url: &str, patch: &str) -> anyhow::Result<String> {
-    use std::io::{Read as _, Write as _};
+    let mut answer = String::new();
+    send_patch(scene, url, patch)?.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn send_patch(scene: &Scene, url: &str, patch: &str) -> anyhow::Result<TcpStream> {
     let config = std::fs::read_to_string(scene.config())?;
     let server = config.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
     let server = server.context("a server")?.trim_matches(['"', '\'']);
-    let mut stream = std::net::TcpStream::connect(server)?;
+    let mut stream = TcpStream::connect(server)?;
     write!(
         stream,
         "PATCH {url} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nContent-Type: application/merge-patch+json\r\nContent-Length: {}\r\n\r\n{patch}",
         patch.len()
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    Ok(stream)
 }

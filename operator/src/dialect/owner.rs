@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use crate::embedded::Engine;
 use crate::objects::view::Record;
 
+/// Counts a write when nobody waits for it any more.
+struct Done<'o>(&'o AtomicU64);
+
 /// Asks the engine.
 #[derive(Debug)]
 pub struct Owner {
@@ -26,9 +29,15 @@ impl Owner {
         Self { engine, n_done: AtomicU64::new(0) }
     }
 
-    /// Writes that the engine has answered.
+    /// Writes that the engine has answered, or whose clients have left.
     pub(super) fn n_done(&self) -> u64 {
         self.n_done.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -42,9 +51,9 @@ impl Persist for Owner {
             // Statuses are the engine's own.
             let Some(key) = key(&change.place).filter(|_| !change.is_status) else { return Ok(None) };
             let document = change.after.as_deref().map(document);
-            let written = self.engine.write(key, document.as_ref()).await;
-            self.n_done.fetch_add(1, Ordering::AcqRel);
-            match written {
+            // A client that leaves ends this future, and the engine writes all the same.
+            let _done = Done(&self.n_done);
+            match self.engine.write(key, document.as_ref()).await {
                 Ok(record) => Ok(record.as_ref().map(identity)),
                 Err(error) => Err(Refusal::new(Reason::Invalid, format!("{error:#}"))),
             }

@@ -7,11 +7,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use igw_crds::objects::ObjectKey;
+use igw_crds::objects::{Kind, ObjectKey};
 use igw_crds::yaml::{read, texts};
 use tokio::sync::oneshot;
 
-use super::state::write_atomic;
+use super::state::rewrite;
 use crate::objects::gathered::Gathered;
 use crate::objects::listing::Severity;
 use crate::objects::reading::object_name;
@@ -48,7 +48,7 @@ impl Write {
             None => "",
         };
         let after = rewritten(stream, &self.key, self.text.as_deref());
-        set(&self.file, after.as_ref().map(String::as_bytes))?;
+        set(&self.file, self.mode(), after.as_ref().map(String::as_bytes))?;
         Ok(Before(before))
     }
 
@@ -62,7 +62,12 @@ impl Write {
 
     /// Makes the file hold what it held.
     pub(crate) fn undo(&self, before: &Before) -> io::Result<()> {
-        set(&self.file, before.0.as_deref())
+        set(&self.file, self.mode(), before.0.as_deref())
+    }
+
+    /// Who may read a file that is new: nobody else where it holds a Secret.
+    fn mode(&self) -> u32 {
+        if self.key.kind == Kind::Secret { 0o600 } else { 0o644 }
     }
 
     /// Whether an object that it deletes is kept, because nothing else is left.
@@ -124,13 +129,13 @@ fn rewritten(stream: &str, key: &ObjectKey, text: Option<&str>) -> Option<String
     (!documents.is_empty()).then(|| documents.join("---\n"))
 }
 
-fn set(file: &Path, bytes: Option<&[u8]>) -> io::Result<()> {
+fn set(file: &Path, mode: u32, bytes: Option<&[u8]>) -> io::Result<()> {
     match bytes {
         Some(bytes) => {
             if let Some(folder) = file.parent() {
                 fs::create_dir_all(folder)?;
             }
-            write_atomic(file, bytes)
+            rewrite(file, bytes, mode)
         }
         None => match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -142,8 +147,6 @@ fn set(file: &Path, bytes: Option<&[u8]>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
-
-    use igw_crds::objects::Kind;
 
     use super::*;
     use crate::standalone::memory::Memory;

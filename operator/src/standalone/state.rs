@@ -5,9 +5,9 @@
 //! A folder that cannot be written costs persistence, not service: [`State::open`] then takes a folder
 //! under the system's temporary one, which holds sockets and locks until the next boot.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -142,12 +142,32 @@ pub fn default_folder() -> Option<PathBuf> {
 /// # Errors
 /// What the system said; the old file is untouched then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, &Permissions::from_mode(0o600))
+}
+
+/// The same for a file of somebody else: who may read it, and whose it is, stays; a link stays one.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn rewrite(path: &Path, bytes: &[u8], mode_if_new: u32) -> io::Result<()> {
+    let Ok(found) = fs::metadata(path) else {
+        return replace(path, bytes, &Permissions::from_mode(mode_if_new));
+    };
+    let path = fs::canonicalize(path)?;
+    replace(&path, bytes, &found.permissions())?;
+    // Whoever may not give it away has made it their own, as an editor would.
+    let _ = chown(&path, Some(found.uid()), Some(found.gid()));
+    Ok(())
+}
+
+fn replace(path: &Path, bytes: &[u8], permissions: &Permissions) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::other("a file without a folder"))?;
     let name = path.file_name().ok_or_else(|| io::Error::other("a file without a name"))?;
     let temporary = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
     let written = (|| {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.set_permissions(permissions.clone())?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -200,6 +220,22 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), b"two");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn files_of_others_stay_theirs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (file, link) = (scratch.path().join("all.yaml"), scratch.path().join("link.yaml"));
+        fs::write(&file, b"one").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o664)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        rewrite(&link, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o664);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let new = scratch.path().join("new.yaml");
+        rewrite(&new, b"one", 0o644).unwrap();
+        assert_eq!(fs::metadata(&new).unwrap().mode() & 0o777, 0o644);
     }
 
     #[test]
