@@ -161,7 +161,7 @@ fn clients_that_leave_in_the_middle_hide_nothing() -> anyhow::Result<()> {
     let scene = Scene::new(&route("www", HOST, &to_backend("b")))?;
     let url = "/apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes/www";
     for n in 0..40 {
-        let patch = format!("{{\"metadata\":{{\"labels\":{{\"n\":\"{n}\"}}}}}}");
+        let patch = format!("{{\"metadata\":{{\"labels\":{{\"turn\":\"{n}\"}}}}}}");
         drop(send_patch(&scene, url, &patch)?);
     }
     let file = scene.up.folder.join("more.yaml");
@@ -169,12 +169,11 @@ fn clients_that_leave_in_the_middle_hide_nothing() -> anyhow::Result<()> {
     eventually("what people write shows", Duration::from_secs(10), || {
         scene.kubectl(&["get", "httproute", "more", "-o", "name"]).is_ok()
     })?;
-    let label = "jsonpath={.metadata.labels.n}";
+    let label = "jsonpath={.metadata.labels.turn}";
     eventually("and what the last of them wrote", Duration::from_secs(10), || {
         let text = std::fs::read_to_string(scene.up.folder.join("all.yaml")).unwrap_or_default();
         let shown = scene.kubectl(&["get", "httproute", "www", "-o", label]).unwrap_or_default();
-        !shown.is_empty() && text.contains(&format!("n: \"{shown}\""))
-            || text.contains(&format!("n: '{shown}'"))
+        !shown.is_empty() && text.contains(&format!("turn: \"{shown}\""))
     })?;
     Ok(())
 }

@@ -178,7 +178,7 @@ mod tests {
         let told = bad.refusal(&gathered(&bad.file, false)).unwrap();
         assert!(told.starts_with("data.k"), "{told}");
         bad.undo(&before).unwrap();
-        assert_eq!(fs::read_to_string(&good.file).unwrap(), GOOD);
+        assert_eq!(fs::read_to_string(&good.file).unwrap().trim_end(), GOOD);
         assert_eq!(good.refusal(&gathered(&good.file, false)), None);
 
         let gone = write(scratch.path(), None);
