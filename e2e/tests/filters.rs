@@ -39,8 +39,10 @@ spec:
     - matches: [{path: {value: /wrong}}]
       backendRefs:
         - {group: igw.opensvc.com, kind: Backend, name: missing}
-    - matches: [{path: {value: /sticky}}]
-      sessionPersistence: {}
+    - matches: [{path: {value: /asked}}]
+      filters:
+        - type: ExternalAuth
+          externalAuth: {protocol: GRPC, backendRef: {group: igw.opensvc.com, kind: Backend, name: two}, grpc: {}}
       backendRefs: [{group: igw.opensvc.com, kind: Backend, name: one}]
 ";
 
@@ -85,7 +87,7 @@ fn rules_do_what_they_say() -> anyhow::Result<()> {
 
     // What cannot be served answers 500 and never falls to another rule.
     assert_eq!(get(address, "a.test", "/wrong")?.status, 500);
-    assert_eq!(get(address, "a.test", "/sticky")?.status, 500);
+    assert_eq!(get(address, "a.test", "/asked")?.status, 500);
     assert_eq!(get(address, "a.test", "/elsewhere")?.status, 404);
     Ok(())
 }
