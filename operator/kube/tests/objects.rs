@@ -201,6 +201,23 @@ async fn lists_are_selected_and_paged() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn tables_come_in_long_pages() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    for n in 0..600 {
+        house.post(ROUTES, &route(&format!("r{n}"))).await?.expect(201);
+    }
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    for (limit, n_rows, n_items) in [(2, 2, 2), (499, 499, 499), (500, 600, 500), (1_000, 600, 600)] {
+        let path = format!("{ROUTES}?limit={limit}");
+        let table = house.send("GET", &path, &accept, "").await?.expect(200).value();
+        assert_eq!(table["rows"].as_array().map(Vec::len), Some(n_rows), "{limit}");
+        let list = house.get(&path).await?.expect(200).value();
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(n_items), "{limit}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn names_are_generated() -> anyhow::Result<()> {
     let house = House::start().await?;
     let mut wish = route("x");

@@ -2,7 +2,6 @@
 //!
 //! An object that is not taken as it is written leaves the file as it was: nothing broken comes in by this door.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,17 +106,10 @@ impl Write {
 /// A stream with the document of an object replaced, added or taken out; nothing if nothing is left. The others stay as
 /// they are written.
 fn rewritten(stream: &str, key: &ObjectKey, text: Option<&str>) -> Option<String> {
-    let reading = read("", stream);
-    let its: HashSet<u128> = reading
-        .documents
-        .iter()
-        .filter(|document| document.object.key == *key)
-        .map(|document| document.digest)
-        .collect();
     let mut is_there = false;
     let mut documents: Vec<&str> = Vec::new();
-    for (digest, document) in texts(stream) {
-        if !its.contains(&digest) {
+    for (_, document) in texts(stream) {
+        if !holds(document, key) {
             documents.push(document);
         } else if !std::mem::replace(&mut is_there, true) {
             documents.extend(text);
@@ -127,6 +119,13 @@ fn rewritten(stream: &str, key: &ObjectKey, text: Option<&str>) -> Option<String
     let documents: Vec<String> =
         documents.iter().map(|document| format!("{}\n", document.trim_end())).collect();
     (!documents.is_empty()).then(|| documents.join("---\n"))
+}
+
+/// Whether a document is of an object.
+fn holds(document: &str, key: &ObjectKey) -> bool {
+    // Its name stands in it, but for escapes; the other documents of a long stream are not read.
+    let may_hold = document.contains(&*key.name) || document.contains('\\');
+    may_hold && read("", document).documents.iter().any(|found| found.object.key == *key)
 }
 
 fn set(file: &Path, mode: u32, bytes: Option<&[u8]>) -> io::Result<()> {
@@ -158,6 +157,22 @@ mod tests {
         let key = ObjectKey::new(Kind::ConfigMap, "a", "x");
         let (done, _) = oneshot::channel();
         Write { key, file: folder.join("configmaps/a/x.yaml"), text: text.map(str::to_owned), done }
+    }
+
+    #[test]
+    fn the_other_documents_of_a_stream_stay_as_they_are_written() {
+        let of = |name: &str, value: &str| {
+            format!("# {value}\napiVersion: v1\nkind: ConfigMap\nmetadata: {{namespace: a, name: {name}}}\n")
+        };
+        let key = ObjectKey::new(Kind::ConfigMap, "a", "x");
+        let (others, escaped) = (of("xx", "x"), of(r#""\x78""#, "1"));
+        for stream in [of("x", "1") + "---\n" + &others, escaped + "---\n" + &others] {
+            let replaced = rewritten(&stream, &key, Some(&of("x", "2"))).unwrap();
+            assert_eq!(replaced, of("x", "2") + "---\n" + &others);
+            assert_eq!(rewritten(&stream, &key, None).unwrap(), others);
+        }
+        assert_eq!(rewritten(&others, &key, Some("b: 1")).unwrap(), others.clone() + "---\nb: 1\n");
+        assert_eq!(rewritten(&of("x", "1"), &key, None), None);
     }
 
     #[test]

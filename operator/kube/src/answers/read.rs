@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{shape, watch};
 use crate::failure::Failure;
 use crate::reply::Body;
-use crate::request::Asked;
+use crate::request::{Asked, Form};
 use crate::selector::Selector;
 use crate::server::{Server, Target};
 use crate::store::Place;
@@ -42,12 +42,18 @@ pub(crate) async fn answer(
     };
     if let Some((namespace, name)) = after {
         objects.retain(|object| {
-            let of = |field: &str| tree::text(object, field).to_owned();
-            (of("metadata.namespace"), of("metadata.name")) > (namespace.clone(), name.clone())
+            let place = (tree::text(object, "metadata.namespace"), tree::text(object, "metadata.name"));
+            place > (namespace.as_str(), name.as_str())
         });
     }
     let limit =
         asked.query.number("limit").and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    // The limit may be ignored (API Concepts, "Retrieving large results sets in chunks"). kubectl asks for tables in
+    // chunks of 500, and waits 200 ms before each from the eleventh on.
+    let limit = limit.map(|limit| match asked.accept.form {
+        Form::Table if limit >= CHUNK_ROWS => limit.max(TABLE_ROWS),
+        _ => limit,
+    });
     let mut rest = None;
     if let Some(limit) = limit.filter(|limit| *limit < objects.len()) {
         let n_more = objects.len() - limit;
@@ -69,3 +75,8 @@ fn place_of_token(token: &str) -> Option<(String, String)> {
     let (namespace, name) = text.split_once('/')?;
     Some((namespace.to_owned(), name.to_owned()))
 }
+
+/// Rows of a table that a client asks for who means no page in particular.
+const CHUNK_ROWS: usize = 500;
+/// Rows that it gets.
+const TABLE_ROWS: usize = 5_000;
