@@ -224,8 +224,9 @@ impl Reconciler {
             self.outlets.metrics.reconciled("unchanged", started.elapsed());
             return;
         }
-        self.gathered = self.store.gather();
-        self.keep_records();
+        if pass.changed || self.compiled.is_none() {
+            self.gather();
+        }
         let set = objects(&self.gathered, &self.records);
         let issued = self.issuance.want(&set);
         self.facts.material = material(&set, &issued, &mut self.vault, now);
@@ -295,8 +296,7 @@ impl Reconciler {
     fn look_at(&mut self, file: &Path, confirmed: bool) {
         let hints = Hints { named: BTreeSet::from([file.to_owned()]), confirmed };
         self.store.pass(&hints, SystemTime::now());
-        self.gathered = self.store.gather();
-        self.keep_records();
+        self.gather();
     }
 
     fn take_services(&mut self, services: Services) {
@@ -322,8 +322,9 @@ impl Reconciler {
         }
     }
 
-    /// Brings the ledger up to date.
-    fn keep_records(&mut self) {
+    /// Takes what the files hold now, and brings the ledger up to date.
+    fn gather(&mut self) {
+        self.gathered = self.store.gather();
         let now = Timestamp::now();
         let records = self.gathered.objects.iter().map(|(key, taken)| {
             let entry = self.ledger.observe(key, taken.content, now);
@@ -597,9 +598,9 @@ const MAX_LOGGED: usize = 200;
 const KEYS: &str = "keys";
 /// File of the addresses of gateways.
 const LEASES: &str = "addresses.json";
-/// File of the ledger.
 /// File of what keys of sessions are derived from.
 const SESSIONS: &str = "sessions.secret";
+/// File of the ledger.
 const LEDGER: &str = "ledger.json";
 /// File of the last good objects.
 const OBJECTS: &str = "objects.json";
