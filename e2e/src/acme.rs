@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
 use crate::client::eventually;
+use crate::knot::spawn;
 use crate::process::free;
 use crate::tls::{Authority, Client, Use};
 
@@ -207,23 +208,12 @@ impl Zone {
         let path = folder.path().display();
         let zone = format!("@ 60 SOA ns hostmaster 1 60 60 60 1\n@ 60 NS ns\nns 60 A {ip}\n* 60 A {ip}\n");
         std::fs::write(folder.path().join("zone"), zone)?;
-        std::fs::write(
-            folder.path().join("knot.conf"),
-            format!(
-                "server:\n  rundir: {path}\n  listen: {ip}@{}\nlog:\n  - target: stderr\n    any: warning\n\
-                 database:\n  storage: {path}\n\
-                 key:\n  - id: acme-key\n    algorithm: hmac-sha256\n    secret: {TSIG_SECRET}\n\
-                 acl:\n  - id: acme\n    key: acme-key\n    action: update\n\
-                 zone:\n  - domain: test\n    storage: {path}\n    file: zone\n    acl: acme\n",
-                address.port()
-            ),
-        )?;
-        let child = Command::new("/usr/sbin/knotd")
-            .args(["-c", &folder.path().join("knot.conf").display().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("knotd is installed by e2e/test")?;
+        let sections = format!(
+            "key:\n  - id: acme-key\n    algorithm: hmac-sha256\n    secret: {TSIG_SECRET}\n\
+             acl:\n  - id: acme\n    key: acme-key\n    action: update\n\
+             zone:\n  - domain: test\n    storage: {path}\n    file: zone\n    acl: acme\n"
+        );
+        let child = spawn(folder.path(), address, &sections)?;
         let zone = Self { address, child, _folder: folder };
         eventually("knot listens", Duration::from_secs(10), || {
             std::net::TcpStream::connect(address).is_ok()

@@ -1,6 +1,7 @@
 //! A real name server: Debian's knot.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -26,20 +27,10 @@ impl Knot {
         let folder = tempfile::tempdir()?;
         let address = free(ip)?;
         let path = folder.path().display();
-        std::fs::write(
-            folder.path().join("knot.conf"),
-            format!(
-                "server:\n  rundir: {path}\n  listen: {ip}@{}\nlog:\n  - target: stderr\n    any: warning\ndatabase:\n  storage: {path}\n\
-                 zone:\n  - domain: svc.test\n    storage: {path}\n    file: zone\n    zonefile-load: whole\n    journal-content: none\n",
-                address.port()
-            ),
-        )?;
-        let child = Command::new("/usr/sbin/knotd")
-            .args(["-c", &folder.path().join("knot.conf").display().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("knotd is installed by e2e/test")?;
+        let zone = format!(
+            "zone:\n  - domain: svc.test\n    storage: {path}\n    file: zone\n    zonefile-load: whole\n    journal-content: none\n"
+        );
+        let child = spawn(folder.path(), address, &zone)?;
         Ok(Self { child, folder, address })
     }
 
@@ -78,6 +69,26 @@ impl Knot {
         };
         eventually("knot reloads", Duration::from_secs(5), reloaded).map(|_| ())
     }
+}
+
+/// Starts knot with these sections; what it keeps is in the folder.
+pub(crate) fn spawn(folder: &Path, address: SocketAddr, sections: &str) -> anyhow::Result<Child> {
+    let (path, file) = (folder.display(), folder.join("knot.conf"));
+    let (ip, port) = (address.ip(), address.port());
+    std::fs::write(
+        &file,
+        format!(
+            "server:\n  rundir: {path}\n  listen: {ip}@{port}\nlog:\n  - target: stderr\n    any: warning\n\
+             database:\n  storage: {path}\n{sections}"
+        ),
+    )?;
+    Command::new("/usr/sbin/knotd")
+        .arg("-c")
+        .arg(file)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("knotd is installed by e2e/test")
 }
 
 impl Drop for Knot {

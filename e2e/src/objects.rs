@@ -23,6 +23,13 @@ spec:
 /// A route of `main` for a host, to a Backend of ours or a Service with a port.
 #[must_use]
 pub fn route(name: &str, host: &str, target: &str) -> String {
+    route_of(name, host, &[format!("backendRefs: [{{{target}}}]")])
+}
+
+/// A route of `main` for a host, with the fields of its rules, each as they stand within braces.
+#[must_use]
+pub fn route_of(name: &str, host: &str, rules: &[String]) -> String {
+    let rules: Vec<String> = rules.iter().map(|rule| format!("{{{rule}}}")).collect();
     format!(
         "---
 apiVersion: gateway.networking.k8s.io/v1
@@ -31,8 +38,9 @@ metadata: {{name: {name}}}
 spec:
   parentRefs: [{{name: main}}]
   hostnames: [{host}]
-  rules: [{{backendRefs: [{{{target}}}]}}]
-"
+  rules: [{}]
+",
+        rules.join(", ")
     )
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use igw_e2e::client::{Answer, Connection, answers, eventually};
-use igw_e2e::objects::{backend, beside, gateway, to_backend};
+use igw_e2e::objects::{backend, beside, gateway, route_of, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
 use igw_e2e::stage::Stage;
@@ -15,20 +15,10 @@ use igw_emulator::Delays;
 const HOST: &str = "www.test";
 
 fn route(name: &str, path: &str, session: &str, targets: &str) -> String {
-    format!(
-        "---
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {{name: {name}}}
-spec:
-  parentRefs: [{{name: main}}]
-  hostnames: [{HOST}]
-  rules:
-    - matches: [{{path: {{value: {path}}}}}]
-      sessionPersistence: {{{session}}}
-      backendRefs: [{targets}]
-"
-    )
+    let rule = format!(
+        "matches: [{{path: {{value: {path}}}}}], sessionPersistence: {{{session}}}, backendRefs: [{targets}]"
+    );
+    route_of(name, HOST, &[rule])
 }
 
 fn origins(up: &Up, names: &[&str]) -> anyhow::Result<Vec<Origin>> {

@@ -156,8 +156,8 @@ impl<'o> Backends<'o> {
             return Err(BadReference { reason: "BackendNotFound", message });
         };
         if let Some(services) = self.services {
-            let (endpoints, protocol) = services.endpoints(namespace, name, port)?;
-            return Ok(self.known_service(namespace, name, (port, transport), endpoints, protocol));
+            let told = services.endpoints(namespace, name, port)?;
+            return Ok(self.service(namespace, name, port, transport, Some(told)));
         }
         let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
         self.check_asked("Service", namespace, name, &fqdn, port, transport)?;
@@ -166,7 +166,7 @@ impl<'o> Backends<'o> {
                 format!("service {namespace}/svc/{name} does not exist; deploy it, or change the reference");
             return Err(BadReference { reason: "BackendNotFound", message });
         }
-        Ok(self.service(namespace, name, port, transport))
+        Ok(self.service(namespace, name, port, transport, None))
     }
 
     /// Everything that was asked for: back ends, resolvers, statuses of policies.
@@ -286,36 +286,26 @@ impl<'o> Backends<'o> {
         found.into_iter().flatten().filter_map(|name| name.split_once('/')).collect()
     }
 
-    fn service(&mut self, namespace: &str, name: &str, port: u16, transport: Transport) -> BackendId {
-        let key = format!("Service/{namespace}/{name}:{port}{}", suffix(transport));
-        let policy = self.policies.find("Service", namespace, name, Some(port));
-        let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
-        let template = self.template(namespace, name, &fqdn, (port, transport), policy);
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        let target = Target { kind: "Service", namespace, name, port: Some(port) };
-        self.make(key, transport, target, vec![EndpointSource::Template(template)], policy)
-    }
-
-    /// A service whose endpoints are told: nothing is asked of DNS, and whoever tells them judges their health.
-    fn known_service(
+    /// A service: its endpoints and their protocol where they are told, and whoever tells them judges their health; else
+    /// DNS is asked.
+    fn service(
         &mut self,
         namespace: &str,
         name: &str,
-        (port, transport): (u16, Transport),
-        endpoints: Vec<EndpointSource>,
-        protocol: BackendProtocol,
+        port: u16,
+        transport: Transport,
+        told: Option<(Vec<EndpointSource>, BackendProtocol)>,
     ) -> BackendId {
         let key = format!("Service/{namespace}/{name}:{port}{}", suffix(transport));
         let policy = self.policies.find("Service", namespace, name, Some(port));
+        let (sources, protocol) = told.unwrap_or_else(|| {
+            let fqdn = format!("{name}.{namespace}.svc.{}", self.cluster);
+            let template = self.template(namespace, name, &fqdn, (port, transport), policy);
+            (vec![EndpointSource::Template(template)], BackendProtocol::Http1)
+        });
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         let target = Target { kind: "Service", namespace, name, port: Some(port) };
-        let id = self.make(key, transport, target, endpoints, policy);
-        if policy.is_none_or(|policy| policy.app_protocol.is_none())
-            && let Some(made) = self.made.last_mut()
-        {
-            made.protocol = protocol;
-        }
-        id
+        self.make(key, transport, target, sources, protocol, policy)
     }
 
     fn backend(
@@ -345,15 +335,18 @@ impl<'o> Backends<'o> {
             })
             .collect();
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        self.make(key, transport, Target { kind: "Backend", namespace, name, port: None }, sources, policy)
+        let target = Target { kind: "Backend", namespace, name, port: None };
+        self.make(key, transport, target, sources, BackendProtocol::Http1, policy)
     }
 
+    /// `protocol` is spoken where no policy says another.
     fn make(
         &mut self,
         key: String,
         transport: Transport,
         target: Target,
         sources: Vec<EndpointSource>,
+        protocol: BackendProtocol,
         policy: Option<&BackendPolicySpec>,
     ) -> BackendId {
         let is_dynamic = sources.iter().any(|source| matches!(source, EndpointSource::Template(_)));
@@ -384,7 +377,8 @@ impl<'o> Backends<'o> {
                 .unwrap_or_default(),
             protocol: match policy.and_then(|policy| policy.app_protocol) {
                 Some(AppProtocol::H2c) => BackendProtocol::Http2,
-                Some(AppProtocol::Http | AppProtocol::Ws) | None => BackendProtocol::Http1,
+                Some(AppProtocol::Http | AppProtocol::Ws) => BackendProtocol::Http1,
+                None => protocol,
             },
             tls: self.tls.find(target.kind, &target.namespace, &target.name, target.port).map(Box::new),
             key,

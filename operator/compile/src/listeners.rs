@@ -130,13 +130,7 @@ fn node(
 ) -> GatewayNode {
     let mut refused = None;
     let mut configs: Vec<&GatewayConfigSpec> = Vec::new();
-    let own = spec.infrastructure.as_ref().and_then(|infrastructure| infrastructure.parameters_ref.as_ref());
-    let own = own.map(|reference| ObjectReference {
-        group: reference.group.clone(),
-        kind: reference.kind.clone(),
-        name: reference.name.clone(),
-        namespace: igw_crds::objects::names::Namespace::parse(key.namespace.to_string()).ok(),
-    });
+    let own = settings::own_reference(key, spec);
     for reference in class_parameters.into_iter().chain(own.as_ref()) {
         match settings::find(objects, reference) {
             Ok(config) => configs.push(config),

@@ -2,7 +2,7 @@
 
 use igw_crds::objects::gateway_config::GatewayConfigSpec;
 use igw_crds::objects::meta::ObjectReference;
-use igw_crds::objects::names::{Cidr, Namespace};
+use igw_crds::objects::names::Cidr;
 use igw_crds::objects::{Kind, Spec};
 
 use crate::classes::{ClassOf, classes};
@@ -22,13 +22,7 @@ pub fn askers(objects: &ObjectSet) -> Vec<(String, &[Cidr])> {
         if spec.addresses.iter().any(|address| !address.value.is_empty()) {
             continue;
         }
-        let own = spec.infrastructure.as_ref().and_then(|made| made.parameters_ref.as_ref());
-        let own = own.map(|reference| ObjectReference {
-            group: reference.group.clone(),
-            kind: reference.kind.clone(),
-            name: reference.name.clone(),
-            namespace: Namespace::parse(key.namespace.to_string()).ok(),
-        });
+        let own = settings::own_reference(key, spec);
         let named = |reference: Option<&ObjectReference>| -> Option<&GatewayConfigSpec> {
             settings::find(objects, reference?).ok()
         };

@@ -1,13 +1,26 @@
 //! GatewayConfigs become settings: the class's, then the default one's, then the gateway's own count in turn.
 
+use igw_crds::objects::gateway::GatewaySpec;
 use igw_crds::objects::gateway_config::{AccessLogFormat, GatewayConfigSpec, Unredacted};
 use igw_crds::objects::meta::ObjectReference;
-use igw_crds::objects::names::TimeSpan;
+use igw_crds::objects::names::{Namespace, TimeSpan};
 use igw_crds::objects::quantity::AutoNumber;
-use igw_crds::objects::{Kind, Spec};
+use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot::{AccessLog, LogFormat, LogOutput, Settings};
 
 use crate::input::ObjectSet;
+use crate::permissions::default_config;
+
+/// The reference of a gateway to a GatewayConfig of its own, which is in its namespace.
+pub(crate) fn own_reference(key: &ObjectKey, spec: &GatewaySpec) -> Option<ObjectReference> {
+    let reference = spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    Some(ObjectReference {
+        group: reference.group.clone(),
+        kind: reference.kind.clone(),
+        name: reference.name.clone(),
+        namespace: Namespace::parse(key.namespace.to_string()).ok(),
+    })
+}
 
 /// The GatewayConfig that a reference names.
 pub(crate) fn find<'o>(
@@ -33,11 +46,7 @@ pub(crate) fn find<'o>(
 /// Settings from the least to the most specific GatewayConfig.
 pub(crate) fn settings(objects: &ObjectSet, specific: &[&GatewayConfigSpec]) -> Settings {
     let mut settings = Settings::default();
-    let default = match objects.find(Kind::GatewayConfig, "system", "default").map(|stored| stored.spec()) {
-        Some(Spec::GatewayConfig(spec)) => Some(&**spec),
-        _ => None,
-    };
-    for spec in default.into_iter().chain(specific.iter().copied()) {
+    for spec in default_config(objects).into_iter().chain(specific.iter().copied()) {
         apply(spec, &mut settings);
     }
     settings

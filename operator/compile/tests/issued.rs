@@ -1,21 +1,15 @@
 //! What may be certified, and what is told of the rest.
 
+mod documents;
+
 use igw_compile::issued::{Wishes, quota, wishes};
-use igw_compile::{ObjectSet, Stored};
-use igw_crds::yaml::{Cache, read_in};
-use jiff::Timestamp;
+
+use documents::objects;
 
 /// Wishes of documents of namespace `a` unless they name another; those written first are older.
 #[track_caller]
 fn wanted(text: &str) -> Wishes {
-    let reading = read_in("a", "case", text, &mut Cache::default());
-    assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
-    let stored = reading.documents.iter().enumerate().map(|(age, document)| {
-        let created = Timestamp::from_second(age as i64).expect("a time");
-        let stored = Stored { object: document.object.clone(), uid: "".into(), created, generation: 1 };
-        (document.object.key.clone(), stored)
-    });
-    let objects = stored.collect::<ObjectSet>();
+    let objects = objects(text);
     wishes(&objects, quota(&objects))
 }
 

@@ -1,21 +1,16 @@
 //! What a namespace of a cluster may and may not do without a grant of another, and how it is told.
 
+mod documents;
+
 use igw_compile::status::Condition;
-use igw_compile::{Compiled, Facts, Members, ObjectSet, Status, Stored, compile, share};
+use igw_compile::{Compiled, Facts, Members, Status, compile, share};
 use igw_crds::snapshot::{Action, EndpointSource};
-use igw_crds::yaml::{Cache, read_in};
-use jiff::Timestamp;
+
+use documents::objects;
 
 /// Compiles documents of namespace `a` unless they name another, on a cluster with services `a/web` and `b/web`.
 #[track_caller]
 fn compiled(text: &str) -> Compiled {
-    let reading = read_in("a", "case", text, &mut Cache::default());
-    assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
-    let stored = reading.documents.iter().enumerate().map(|(age, document)| {
-        let created = Timestamp::from_second(age as i64).expect("a time");
-        let stored = Stored { object: document.object.clone(), uid: "".into(), created, generation: 1 };
-        (document.object.key.clone(), stored)
-    });
     let members = Members {
         services: ["a/web".to_owned(), "b/web".to_owned()].into(),
         addresses: [
@@ -25,10 +20,7 @@ fn compiled(text: &str) -> Compiled {
         .into(),
         nodes: [("n1".to_owned(), vec!["10.0.0.1".parse().expect("an address")])].into(),
     };
-    compile(
-        &stored.collect::<ObjectSet>(),
-        &Facts { cluster: "blue".to_owned(), members: Some(members), ..Facts::default() },
-    )
+    compile(&objects(text), &Facts { cluster: "blue".to_owned(), members: Some(members), ..Facts::default() })
 }
 
 /// A condition of route `r`.

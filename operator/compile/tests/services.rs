@@ -1,21 +1,16 @@
 //! Services whose endpoints are told.
 
+mod documents;
+
 use igw_compile::status::Condition;
-use igw_compile::{Compiled, Facts, ObjectSet, ServicePort, Services, Status, Stored, compile};
+use igw_compile::{Compiled, Facts, ServicePort, Services, Status, compile};
 use igw_crds::snapshot::{Action, Backend, BackendProtocol, EndpointSource};
-use igw_crds::yaml::{Cache, read_in};
-use jiff::Timestamp;
+
+use documents::objects;
 
 /// Compiles documents of namespace `a` with services `a/web` (ports 80, 81, 82, 83) and `b/web` (80).
 #[track_caller]
 fn compiled(text: &str) -> Compiled {
-    let reading = read_in("a", "case", text, &mut Cache::default());
-    assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
-    let stored = reading.documents.iter().enumerate().map(|(age, document)| {
-        let created = Timestamp::from_second(age as i64).expect("a time");
-        let stored = Stored { object: document.object.clone(), uid: "".into(), created, generation: 1 };
-        (document.object.key.clone(), stored)
-    });
     let port = |name: &str, protocol: Option<&str>, endpoints: &[&str]| ServicePort {
         name: Some(name.to_owned()),
         app_protocol: protocol.map(str::to_owned),
@@ -35,7 +30,7 @@ fn compiled(text: &str) -> Compiled {
         .into(),
     );
     let facts = Facts { cluster: "blue".to_owned(), services: Some(services), ..Facts::default() };
-    compile(&stored.collect::<ObjectSet>(), &facts)
+    compile(&objects(text), &facts)
 }
 
 /// A route of namespace `a` to one back end.

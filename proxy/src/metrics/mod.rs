@@ -128,11 +128,11 @@ impl Collector for Readings {
             vec![(vec![], self.upgrades.n_retired() as f64)],
         ));
         families.extend(streams(&self.series.used_streams()));
-        let greetings = self.shared.greetings.all().filter(|(_, count)| *count > 0);
-        families.push(counter(
+        families.push(counted(
             "igw_proxy_protocol_connections_total",
             "Connections of peers that must tell the client's address, by what they said.",
-            greetings.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+            "result",
+            self.shared.greetings.all().filter(|(_, count)| *count > 0),
         ));
         let live_since = self.live_since.load(std::sync::atomic::Ordering::Relaxed);
         families.push(gauge(
@@ -161,35 +161,35 @@ impl Collector for Readings {
             }
         }
         families.push(counter("igw_backend_health_checks_total", "Active health checks by result.", checks));
-        let handshakes = self.shared.handshakes.all();
-        families.push(counter(
+        families.push(counted(
             "igw_tls_handshakes_total",
             "TLS handshakes with clients by result.",
-            handshakes.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+            "result",
+            self.shared.handshakes.all(),
         ));
-        let abuse = self.shared.abuse.all();
-        families.push(counter(
+        families.push(counted(
             "igw_http2_abuse_total",
             "HTTP/2 connections ended because a client asked too much.",
-            abuse.map(|(kind, count)| (vec![("kind", kind.to_owned())], count)).collect(),
+            "kind",
+            self.shared.abuse.all(),
         ));
-        let mirrors = self.shared.mirrors.all();
-        families.push(counter(
+        families.push(counted(
             "igw_mirrored_requests_total",
             "Copies of requests for the filter RequestMirror by result.",
-            mirrors.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+            "result",
+            self.shared.mirrors.all(),
         ));
-        let authorizations = self.shared.authorizations.all();
-        families.push(counter(
+        families.push(counted(
             "igw_authorizations_total",
             "Questions of the filter ExternalAuth by what became of them.",
-            authorizations.map(|(result, count)| (vec![("result", result.to_owned())], count)).collect(),
+            "result",
+            self.shared.authorizations.all(),
         ));
-        let dropped = self.shared.dropped.all();
-        families.push(counter(
+        families.push(counted(
             "igw_udp_dropped_datagrams_total",
             "Datagrams of UDP listeners that were dropped by reason.",
-            dropped.map(|(reason, count)| (vec![("reason", reason.to_owned())], count)).collect(),
+            "reason",
+            self.shared.dropped.all(),
         ));
         let expiries = tables.certificates.iter().map(|certificate| {
             let label = |name, value: &str| (name, value.to_owned());
@@ -215,6 +215,16 @@ impl Collector for Readings {
 }
 
 /// Families of connections that are passed on as they are.
+/// A counter of kinds, told apart by one label.
+fn counted(
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    kinds: impl Iterator<Item = (&'static str, u64)>,
+) -> MetricFamily {
+    counter(name, help, kinds.map(|(kind, count)| (vec![(label, kind.to_owned())], count)).collect())
+}
+
 fn streams(used: &[(Labels, StreamSums)]) -> [MetricFamily; 3] {
     let (mut connections, mut bytes, mut active) = (Vec::new(), Vec::new(), Vec::new());
     for (labels, sums) in used {

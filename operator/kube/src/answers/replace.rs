@@ -1,6 +1,6 @@
 //! PUT: an object, or its status, replaced whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use hyper::{Response, StatusCode};
 
@@ -25,8 +25,7 @@ pub(crate) async fn answer(
     let validation = asked.field_validation()?;
     let place = Place::new(&target.resource, &target.namespace, &target.name);
     let write = Write { place: &place, user: &asked.user, part: target.part, is_dry: asked.is_dry() };
-    let warnings = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&warnings);
+    let told = Mutex::new(Vec::new());
     let outcome = server
         .store()
         .write(&write, |before| {
@@ -46,6 +45,6 @@ pub(crate) async fn answer(
             Ok(Next::Put(wish))
         })
         .await?;
-    let warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let warnings = told.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(warn(shape::one(target, asked, StatusCode::OK, &outcome.object), &warnings))
 }
