@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use igw_e2e::client::{Answer, Connection, eventually};
-use igw_e2e::objects::{backend, beside, gateway, route_of, to_backend};
+use igw_e2e::objects::{backend, beside, gateway, to_backend};
 use igw_e2e::origin::Origin;
 use igw_e2e::process::{Up, free};
 use igw_e2e::raw::server;
@@ -69,13 +69,24 @@ fn converse(stream: TcpStream, questions: &Mutex<Vec<Vec<String>>>) -> std::io::
 }
 
 fn route(name: &str, path: &str, auth: &str, more: &str) -> String {
-    let asks = format!("{{protocol: HTTP, backendRef: {{{auth}}}, http: {{{more}}}}}");
-    let rule = format!(
-        "matches: [{{path: {{value: {path}}}}}], timeouts: {{backendRequest: 500ms}}, \
-         filters: [{{type: ExternalAuth, externalAuth: {asks}}}], backendRefs: [{{{}}}]",
+    format!(
+        "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}}}
+spec:
+  parentRefs: [{{name: main}}]
+  hostnames: [{HOST}]
+  rules:
+    - matches: [{{path: {{value: {path}}}}}]
+      timeouts: {{backendRequest: 500ms}}
+      filters:
+        - type: ExternalAuth
+          externalAuth: {{protocol: HTTP, backendRef: {{{auth}}}, http: {{{more}}}}}
+      backendRefs: [{{{}}}]
+",
         to_backend("b")
-    );
-    route_of(name, HOST, &[rule])
+    )
 }
 
 fn ask(address: SocketAddr, request: &str) -> anyhow::Result<Answer> {
