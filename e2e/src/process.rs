@@ -324,8 +324,19 @@ pub fn own_ip() -> IpAddr {
 
 /// An address with a port that is free now.
 ///
+/// No address is given twice, and none is from the range that the kernel chooses from: a listener of port 0 never takes it.
+///
 /// # Errors
 /// Fails if there is none.
 pub fn free(ip: IpAddr) -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const N_PORTS: u16 = 22_000;
+    for _ in 0..N_PORTS {
+        let address = SocketAddr::new(ip, FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % N_PORTS);
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("every port of {ip} from {FIRST} on is taken")
 }
