@@ -115,16 +115,21 @@ impl Engine {
         self.view.clone()
     }
 
-    /// Writes an object, or deletes it. What is known of it is known when this returns: nothing if it is deleted.
+    /// Writes an object, or deletes it. The engine has got it when this returns; what is known of the object is known
+    /// when the future ends: nothing if it is deleted.
     ///
     /// # Errors
-    /// Says why the object is not taken; then the one before stays.
-    pub async fn write(&self, key: ObjectKey, object: Option<&Value>) -> anyhow::Result<Option<Record>> {
+    /// Without a place for the object; and the future says why it is not taken, and the one before stays.
+    pub fn write(
+        &self,
+        key: ObjectKey,
+        object: Option<&Value>,
+    ) -> anyhow::Result<impl Future<Output = anyhow::Result<Option<Record>>> + Send + use<>> {
         let file = self.file(&key)?;
         let (done, answer) = oneshot::channel();
         let write = Write { key, file, text: object.map(value_to_yaml), done };
         self.events.send(Event::Write(Box::new(write))).ok().context("the engine has ended")?;
-        answer.await.context("the engine has ended")?.map_err(|message| anyhow!(message))
+        Ok(async move { answer.await.context("the engine has ended")?.map_err(|message| anyhow!(message)) })
     }
 
     /// Says which Services there are, with their endpoints.

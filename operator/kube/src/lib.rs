@@ -8,7 +8,8 @@
 //!
 //! 1. [`Registry::builtin`] makes the kinds of igw; [`Registry::add`] takes more.
 //! 2. [`Store::new`] holds the objects. Writes of clients are asked of the owner's [`Persist`] before they show;
-//!    what the owner saw elsewhere comes in through [`Store::observe`] and is never echoed.
+//!    what the owner saw elsewhere comes in through [`Store::observe`] and is never echoed. Kinds that somebody else
+//!    keeps have a [`Source`], which is asked whenever a client asks.
 //! 3. [`Server::new`] takes the store and an [`Access`], which says who somebody is and what they may do.
 //! 4. [`serve`] answers on a [`Door`] until its future is dropped.
 #![cfg_attr(
@@ -37,6 +38,7 @@ mod resource;
 mod rules;
 mod selector;
 mod server;
+mod source;
 mod store;
 mod tree;
 mod typed;
@@ -53,4 +55,5 @@ pub use reply::Body;
 pub use request::Query;
 pub use resource::{Resource, Scope, Style, Subresource, Verbs};
 pub use server::{Server, Settings as ServerSettings};
+pub use source::{Source, Wanted};
 pub use store::{Action, Event, Place, Seen, Settings, Store};

@@ -6,6 +6,7 @@ use igw_crds::objects::Kind;
 
 use crate::builtin;
 use crate::resource::Resource;
+use crate::source::Source;
 
 /// The kinds that are served. It is complete before a store is made of it.
 #[derive(Clone, Default)]
@@ -42,6 +43,14 @@ impl Registry {
                 resource.id = self.resources.len();
                 self.resources.push(Arc::new(resource));
             }
+        }
+    }
+
+    /// Says who keeps the objects of the kind with a plural. A kind that is not there stays so.
+    pub fn keep(&mut self, group: &str, plural: &str, source: &Arc<dyn Source>) {
+        let same = |one: &&mut Arc<Resource>| *one.group == *group && *one.plural == *plural;
+        if let Some(resource) = self.resources.iter_mut().find(same).and_then(Arc::get_mut) {
+            resource.source = Some(Arc::clone(source));
         }
     }
 

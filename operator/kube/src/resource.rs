@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::list_keys::ListKeys;
 use crate::reply::Body;
 use crate::request::Query;
+use crate::source::Source;
 
 /// A kind that is served.
 pub struct Resource {
@@ -46,6 +47,8 @@ pub struct Resource {
     pub admission: Arc<dyn Admission>,
     /// Paths below an object that something else answers, by name.
     pub subresources: Vec<(Arc<str>, Arc<dyn Subresource>)>,
+    /// Who keeps the objects, if not the owner of the store: they are looked up whenever a client asks.
+    pub source: Option<Arc<dyn Source>>,
     /// Place in the registry, which the registry sets.
     pub id: usize,
 }
@@ -110,6 +113,7 @@ impl Resource {
             list_keys: ListKeys::default(),
             admission: Arc::new(crate::admission::Open),
             subresources: Vec::new(),
+            source: None,
             id: 0,
         }
     }

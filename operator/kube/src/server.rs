@@ -19,6 +19,7 @@ use crate::failure::{Failure, Reason};
 use crate::reply::{self, Body};
 use crate::request::{Asked, segments};
 use crate::resource::{Resource, Subresource, Verbs};
+use crate::source::Wanted;
 use crate::store::{Part, Store};
 
 /// What a server says of itself.
@@ -134,6 +135,7 @@ impl Server {
         if target.other.is_some() && verb != "get" {
             return Err(Failure::not_allowed());
         }
+        self.look(asked, &target).await?;
         match verb {
             "get" | "list" | "watch" => read::answer(self, &target, asked).await,
             "create" => create::answer(self, &target, asked).await,
@@ -141,6 +143,18 @@ impl Server {
             "patch" => patch::answer(self, &target, asked).await,
             _ => delete::answer(self, &target, asked).await,
         }
+    }
+
+    /// Has the store know what whoever keeps these objects knows.
+    async fn look(&self, asked: &Asked, target: &Target) -> Result<(), Failure> {
+        let resource = &target.resource;
+        let Some(source) = &resource.source else { return Ok(()) };
+        let wanted = Wanted { resource, namespace: &target.namespace, name: &target.name };
+        let since = self.store.revision();
+        let seen = source.look(&asked.user, wanted).await;
+        let seen = seen.map_err(|refusal| Failure::new(refusal.reason, refusal.message))?;
+        self.store.observe_within(wanted, seen, since);
+        Ok(())
     }
 
     /// Whether the one who asks may do something.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use crate::budget::Budget;
@@ -60,6 +61,19 @@ impl Client {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// The access token that calls carry, fetched or renewed if it is time; nothing for credentials without one.
+    ///
+    /// # Errors
+    ///
+    /// As a call that has to log in.
+    pub async fn access_token(&self) -> Result<Option<SecretString>, Error> {
+        let pass = self.login.pass(&self.link).await?;
+        let text = pass.header.as_ref().and_then(|header| header.to_str().ok());
+        Ok(text
+            .and_then(|text| text.strip_prefix("Bearer "))
+            .map(|token| SecretString::from(token.to_owned())))
     }
 
     /// The budget of this client, to be shared with clients of other nodes: the daemon counts by address.

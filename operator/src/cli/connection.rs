@@ -1,11 +1,14 @@
 //! Which cluster a verb talks to, and as whom.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use igw_opensvc::{Client, ClientCertificate, Context, Credentials, DEFAULT_SOCKET, Settings, Target, Trust};
+use igw_opensvc::{
+    Budget, Client, ClientCertificate, Context, Credentials, DEFAULT_SOCKET, Settings, Target, Trust,
+};
 use secrecy::SecretString;
 
 use super::{Exit, Failure};
+use crate::dialect::cluster::Daemon;
 
 /// The arguments that choose a cluster.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -61,6 +64,44 @@ impl ConnectionArgs {
         client.map_err(|error| Failure::new(Exit::Usage, error.to_string()))
     }
 
+    /// The listener of the daemon where tokens are good: what is given, else that of `--server`, else that of this node.
+    #[must_use]
+    pub fn daemon(&self, url: Option<String>, ca: Option<PathBuf>, name: Option<String>) -> Daemon {
+        let beside = || {
+            let socket = self.socket.as_deref().unwrap_or(Path::new(DEFAULT_SOCKET));
+            // <var>/lsnr/http.sock and <var>/certs/ca_certificates
+            let var = socket.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+            var.join("certs/ca_certificates")
+        };
+        let ca = ca.or_else(|| self.ca.clone()).unwrap_or_else(beside);
+        Daemon {
+            url: url.or_else(|| self.server.clone()).unwrap_or_else(|| LISTENER.to_owned()),
+            trust: Trust::Authority(ca),
+            server_name: name.or_else(|| self.server_name.clone()),
+            budget: Budget::tcp(),
+        }
+    }
+
+    /// The arguments that name the same cluster and user elsewhere on this machine.
+    #[must_use]
+    pub fn to_arguments(&self) -> Vec<String> {
+        let files = [
+            ("--socket", &self.socket),
+            ("--ca", &self.ca),
+            ("--token-file", &self.token_file),
+            ("--cert", &self.cert),
+            ("--key", &self.key),
+        ];
+        let files = files.into_iter().filter_map(|(name, file)| {
+            let file = std::path::absolute(file.as_ref()?).ok()?;
+            Some((name, file.display().to_string()))
+        });
+        let texts =
+            [("--server", &self.server), ("--server-name", &self.server_name), ("--user", &self.user)];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?)));
+        texts.chain(files).flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+
     fn target(&self) -> Result<Target, Failure> {
         if let Some(socket) = &self.socket {
             return Ok(Target::Unix(socket.clone()));
@@ -93,3 +134,6 @@ impl ConnectionArgs {
         Ok(Target::Tcp { url: url.clone(), trust, server_name: self.server_name.clone(), credentials })
     }
 }
+
+/// The network listener of this node's daemon; its certificate names this address (contract §2.1).
+const LISTENER: &str = "https://127.0.0.1:1215";

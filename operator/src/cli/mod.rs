@@ -19,6 +19,7 @@ mod schema;
 mod selection;
 mod status;
 mod target;
+mod token;
 mod up;
 mod validate;
 
@@ -86,8 +87,10 @@ enum Verb {
     Get(get::GetArgs),
     /// Show objects with their conditions in words.
     Describe(describe::DescribeArgs),
-    /// Print the configuration with which kubectl reaches an `igw up --kube`.
+    /// Print the configuration with which kubectl reaches an `igw up --kube`, or the operator of a cluster.
     Kubeconfig(kubeconfig::KubeconfigArgs),
+    /// Print a token of a cluster as kubectl wants it from a credential plugin.
+    Token(token::TokenArgs),
     /// Certificates: list, show, renew, make.
     Cert(cert::CertArgs),
     /// Print the JSON Schema of a kind.
@@ -112,6 +115,7 @@ pub fn run() -> ExitCode {
         Verb::Get(args) => get::run(&args),
         Verb::Describe(args) => describe::run(&args),
         Verb::Kubeconfig(args) => kubeconfig::run(&args),
+        Verb::Token(args) => token::run(&args),
         Verb::Cert(args) => cert::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completion(args) => completion::run(&args),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::connection::ConnectionArgs;
 use super::log::LogArgs;
@@ -29,6 +30,18 @@ pub struct OperatorArgs {
     /// Folder of the proxies' states on every node; references such as {var} are resolved there
     #[arg(long, value_name = "DIR", default_value = "/var/lib/igw")]
     proxy_state: String,
+    /// Speak the REST dialect of Kubernetes here, over TLS, to who shows a token of the cluster
+    #[arg(long, value_name = "ADDR:PORT")]
+    kube: Option<SocketAddr>,
+    /// The daemon that is asked whose those tokens are [default: that of --server, else https://127.0.0.1:1215]
+    #[arg(long, value_name = "URL", requires = "kube")]
+    kube_daemon: Option<String>,
+    /// Certificate of its authority, PEM [default: --ca, else that of the node]
+    #[arg(long, value_name = "FILE", requires = "kube")]
+    kube_daemon_ca: Option<PathBuf>,
+    /// Name that its certificate is for, where it is not the host of the URL
+    #[arg(long, value_name = "NAME", requires = "kube")]
+    kube_daemon_name: Option<String>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -49,7 +62,12 @@ pub fn run(args: OperatorArgs) -> Result<Exit, Failure> {
             .filter(|path| path.exists())
             .map_or_else(|| "/usr/bin/igw-proxy".to_owned(), |path| path.display().to_string())
     });
+    let dialect = args.kube.map(|address| {
+        let daemon = args.connection.daemon(args.kube_daemon, args.kube_daemon_ca, args.kube_daemon_name);
+        (address, daemon)
+    });
     let options = Options {
+        dialect,
         namespaces,
         listen: args.listen,
         admin: args.admin,

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::arrivals::Arrival;
 use super::board::Gateways;
 use super::credentials::Authority;
 use super::engine::{Answer, Call, Engine, Outlets, Settings};
@@ -24,6 +25,7 @@ use super::service_text::Places;
 use super::shelf::{Seen, Store};
 use crate::acme::exchange::Exchange;
 use crate::acme::runner::{Lines, Runner};
+use crate::dialect::cluster::{Daemon, Dialect};
 use crate::doors::admin::Admin;
 use crate::doors::http::Door;
 use crate::doors::metrics::Metrics;
@@ -41,6 +43,17 @@ pub struct Options {
     pub admin: SocketAddr,
     /// Where things are on every node.
     pub places: Places,
+    /// Where the dialect of Kubernetes is spoken, and who says whose tokens are shown there; nowhere without.
+    pub dialect: Option<(SocketAddr, Daemon)>,
+}
+
+/// What leads into a running operator.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Changes of inputs that are on every node.
+    pub arrivals: mpsc::UnboundedSender<Arrival>,
+    /// What there is, with statuses.
+    pub view: watch::Receiver<Arc<View>>,
 }
 
 /// Runs until a signal ends it, or another operator takes over.
@@ -59,6 +72,19 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let (authority_sender, authority) = watch::channel(None);
     let (shown, certificates) = watch::channel(Arc::default());
     let mut servers = JoinSet::new();
+    // It lives as long as the loop.
+    let (arrivals, mut coming) = mpsc::unbounded_channel();
+    let link = Link { arrivals, view: view.clone() };
+    let mut address = None;
+    if let Some((place, daemon)) = &options.dialect {
+        let listener = TcpListener::bind(place).await.with_context(|| {
+            format!("{place} cannot be used for kubectl; choose another address with --kube")
+        })?;
+        address = Some(listener.local_addr()?);
+        let dialect =
+            Dialect { listener, daemon: daemon.clone(), client: client.clone(), link: link.clone() };
+        servers.spawn(dialect.run(authority.clone()));
+    }
     servers.spawn(sync_door(listener, authority, gateways.clone()));
     match TcpListener::bind(options.admin).await {
         Ok(listener) => {
@@ -76,6 +102,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
         sync_port: options.listen.port(),
         places: options.places,
         holder: holder(),
+        dialect: address,
     };
     let seen = Arc::new(Seen::default());
     let (wants, inputs) = watch::channel(None);
@@ -115,8 +142,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
             return Err(anyhow!("{reason}"));
         }
         let wake = engine.wake(now);
-        // Arms: an answer of the cluster; an event; a proxy's report; news of certificates; the engine's own time; a
-        // signal to end.
+        // Arms: an answer of the cluster; an event; a proxy's report; news of certificates; a change through kubectl;
+        // the engine's own time; a signal to end.
         tokio::select! {
             Some((call, answer)) = answers.recv() => engine.answer(&call, answer, Instant::now()),
             signal = events.next() => match signal {
@@ -124,6 +151,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
                 None => return Err(anyhow!("the event stream ended for good")),
             },
             Some(report) = reports.recv() => engine.report(report, Instant::now(), Timestamp::now()),
+            Some(arrival) = coming.recv() => engine.arrive(arrival, Instant::now()),
             Ok(()) = outputs.changed() => engine.issued(Instant::now()),
             () = tokio::time::sleep_until(wake.into()) => {}
             _ = terminate.recv() => break,

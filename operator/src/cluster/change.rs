@@ -88,15 +88,36 @@ pub async fn save(
     wanted: &Wanted,
     is_forced: bool,
 ) -> Result<(), ChangeError> {
-    for (name, value) in wanted {
-        super::layout::check_key(name).map_err(ChangeError::Unfit)?;
-        if let Some(value) = value.as_ref().filter(|value| value.len() > MAX_VALUE) {
-            let message =
-                format!("key {name} would have {} bytes; the cluster takes {MAX_VALUE}", value.len());
-            return Err(ChangeError::Unfit(message));
-        }
-    }
+    check(wanted)?;
     exist(client, path).await?;
+    write_until(client, path, base, wanted, is_forced, QUIET).await
+}
+
+/// Makes a change and returns once it is on every live node of the scope. Whoever calls it has to look again after
+/// [`QUIET`], and to write it again if a writer that began earlier has won.
+///
+/// # Errors
+/// As [`save`].
+pub async fn land(
+    client: &Client,
+    path: &ObjectPath,
+    base: &Base,
+    wanted: &Wanted,
+) -> Result<(), ChangeError> {
+    check(wanted)?;
+    exist(client, path).await?;
+    write_until(client, path, base, wanted, false, Duration::ZERO).await
+}
+
+/// Writes what is missing until it is everywhere, and stays there for a time.
+async fn write_until(
+    client: &Client,
+    path: &ObjectPath,
+    base: &Base,
+    wanted: &Wanted,
+    is_forced: bool,
+    quiet: Duration,
+) -> Result<(), ChangeError> {
     let mut tries = 0;
     loop {
         let here = read(client, path).await?;
@@ -126,7 +147,7 @@ pub async fn save(
                 Err(error) => return Err(error.into()),
             }
         }
-        let lost = match settle(client, path, wanted).await? {
+        let lost = match settle(client, path, wanted, quiet).await? {
             None => return Ok(()),
             Some(lost) => lost,
         };
@@ -199,6 +220,19 @@ pub async fn save_secret(
     })
 }
 
+/// Names and values that the cluster takes.
+fn check(wanted: &Wanted) -> Result<(), ChangeError> {
+    for (name, value) in wanted {
+        super::layout::check_key(name).map_err(ChangeError::Unfit)?;
+        if let Some(value) = value.as_ref().filter(|value| value.len() > MAX_VALUE) {
+            let message =
+                format!("key {name} would have {} bytes; the cluster takes {MAX_VALUE}", value.len());
+            return Err(ChangeError::Unfit(message));
+        }
+    }
+    Ok(())
+}
+
 /// Sees to it that the object exists on every live node of its scope.
 async fn exist(client: &Client, path: &ObjectPath) -> Result<(), ChangeError> {
     let begun = Instant::now();
@@ -230,6 +264,7 @@ async fn settle(
     client: &Client,
     path: &ObjectPath,
     wanted: &Wanted,
+    quiet: Duration,
 ) -> Result<Option<(String, Vec<String>)>, ChangeError> {
     let begun = Instant::now();
     let mut good_since: Option<Instant> = None;
@@ -238,7 +273,7 @@ async fn settle(
         match lost {
             None => {
                 let since = *good_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= QUIET {
+                if since.elapsed() >= quiet {
                     return Ok(None);
                 }
             }
@@ -250,8 +285,11 @@ async fn settle(
     }
 }
 
-/// The first live node of the scope that does not hold what is wanted.
-async fn lost_somewhere(
+/// The first live node of the scope that does not hold what is wanted, and what it lacks.
+///
+/// # Errors
+/// As [`save`].
+pub async fn lost_somewhere(
     client: &Client,
     path: &ObjectPath,
     wanted: &Wanted,
@@ -309,7 +347,7 @@ const SECRET_TRIES: u32 = 3;
 /// Longest wait for a write to reach every node.
 const ARRIVAL: Duration = Duration::from_secs(5);
 /// How long what was written must stay: longer than any writer that began before needs to show.
-const QUIET: Duration = Duration::from_millis(1_000);
+pub const QUIET: Duration = Duration::from_millis(1_000);
 const LOOK: Duration = Duration::from_millis(100);
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_millis(2_500);

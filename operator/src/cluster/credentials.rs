@@ -88,28 +88,56 @@ impl Authority {
         Ok(Credential { certificate, key: key.serialize_pem() })
     }
 
+    /// TLS for clients of the dialect: a fresh certificate for [`SERVER_NAME`] and this machine; they show tokens.
+    ///
+    /// # Errors
+    /// What is wrong with the authority.
+    pub fn dialect(&self) -> anyhow::Result<ServerConfig> {
+        let names = [SERVER_NAME, "localhost", "127.0.0.1", "::1"];
+        let (chain, key) = self.serving(&names)?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
     /// TLS for the sync door: a fresh certificate for [`SERVER_NAME`], and callers that this authority certified.
     ///
     /// # Errors
     /// What is wrong with the authority.
     pub fn server(&self) -> anyhow::Result<ServerConfig> {
-        let key = KeyPair::generate()?;
-        let mut params = params(SERVER_NAME, false)?;
-        params.subject_alt_names = vec![rcgen::SanType::DnsName(SERVER_NAME.try_into()?)];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let certificate = self.sign(&params, &key)?;
+        let (chain, key) = self.serving(&[SERVER_NAME])?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes())?)?;
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
-        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes())?];
-        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes())?;
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)?;
         Ok(config)
+    }
+
+    /// A fresh certificate of a server with these names.
+    fn serving(
+        &self,
+        names: &[&str],
+    ) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let key = KeyPair::generate()?;
+        let mut params = params(SERVER_NAME, false)?;
+        for name in names {
+            params.subject_alt_names.push(match name.parse() {
+                Ok(address) => rcgen::SanType::IpAddress(address),
+                Err(_) => rcgen::SanType::DnsName((*name).try_into()?),
+            });
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = self.sign(&params, &key)?;
+        let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes())?];
+        Ok((chain, PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes())?))
     }
 
     fn sign(&self, params: &CertificateParams, key: &KeyPair) -> anyhow::Result<String> {

@@ -8,7 +8,7 @@ mod publish;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,12 +25,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::arrivals::{Arrival, Arrivals};
 use super::board::Gateways;
 use super::books::Book;
 use super::credentials::Authority;
 use super::inputs::{Inputs, LIST_GRACE};
 use super::issuance::Issuance;
-use super::layout::{self, LEDGER_BOOK, STATUS, STATUS_BOOK, SYSTEM, is_input, is_ours};
+use super::layout::{self, LEASE_BOOK, LEDGER_BOOK, STATUS, STATUS_BOOK, SYSTEM, is_input, is_ours};
 use super::materials::Materials;
 use super::owned::{self, Owned};
 use super::proxies::Reports;
@@ -40,9 +41,10 @@ use super::services::{self, Services};
 use super::term::{Term, Verdict};
 use crate::doors::metrics::Metrics;
 use crate::objects::gathered::Gathered;
+use crate::objects::leases::Leases;
 use crate::objects::ledger::Ledger;
 use crate::objects::listing::Notice;
-use crate::objects::view::{Record, Shown, View};
+use crate::objects::view::{Record, Shown, Surroundings, View};
 pub use publish::names_addresses;
 
 /// What the operator is told at its start.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub places: Places,
     /// Unique to this process.
     pub holder: String,
+    /// Where the dialect of Kubernetes is spoken, if anywhere.
+    pub dialect: Option<SocketAddr>,
 }
 
 /// Where decisions go.
@@ -147,6 +151,7 @@ pub struct Engine {
     outlets: Outlets,
     around: Option<Around>,
     inputs: Inputs,
+    arrivals: Arrivals,
     materials: Materials,
     /// Private keys of each gateway's certificates.
     gateway_keys: BTreeMap<String, BTreeMap<String, String>>,
@@ -168,6 +173,8 @@ pub struct Engine {
     ledger_book: Book,
     status_book: Book,
     kept_book: Book,
+    leases: Leases,
+    lease_book: Book,
     /// Namespaces whose books were read.
     recalled: BTreeSet<String>,
     gathered: Gathered,
@@ -178,6 +185,7 @@ pub struct Engine {
     published: BTreeMap<String, publish::Published>,
     told: BTreeMap<ObjectKey, publish::Told>,
     shown: BTreeMap<ObjectKey, Arc<Shown>>,
+    surroundings: Arc<Surroundings>,
     earlier: BTreeMap<ObjectKey, Value>,
     authority: Option<Arc<Authority>>,
     logged: BTreeSet<String>,
@@ -228,6 +236,7 @@ impl Engine {
             outlets,
             around: None,
             inputs: Inputs::default(),
+            arrivals: Arrivals::default(),
             materials: Materials::default(),
             gateway_keys: BTreeMap::new(),
             certificates_due: None,
@@ -244,6 +253,8 @@ impl Engine {
             ledger_book: Book::new(LEDGER_BOOK),
             status_book: Book::new(STATUS_BOOK),
             kept_book: Book::new(publish::KEPT_BOOK),
+            leases: Leases::default(),
+            lease_book: Book::new(LEASE_BOOK),
             recalled: BTreeSet::new(),
             gathered: Gathered::default(),
             records: BTreeMap::new(),
@@ -252,6 +263,7 @@ impl Engine {
             published: BTreeMap::new(),
             told: BTreeMap::new(),
             shown: BTreeMap::new(),
+            surroundings: Arc::default(),
             earlier: BTreeMap::new(),
             authority: None,
             logged: BTreeSet::new(),
@@ -398,6 +410,12 @@ impl Engine {
         }
     }
 
+    /// Somebody has changed an input through this operator.
+    pub fn arrive(&mut self, arrival: Arrival, now: Instant) {
+        self.inputs.ask(&arrival.path, now);
+        self.arrivals.arrive(arrival);
+    }
+
     /// Certificates stand otherwise than before.
     pub fn issued(&mut self, now: Instant) {
         let challenges = self.outlets.issuance.challenges();
@@ -455,12 +473,19 @@ impl Engine {
                 if self.inputs.take(path, version, &values, now) {
                     self.decide_soon(now);
                 }
+                if self.arrivals.end(path) {
+                    self.inputs.ask(path, now);
+                }
+                if self.arrivals.has_read() {
+                    self.compile_due = Some((now, now));
+                }
             }
             (Call::Read(path, _), answer) => {
                 self.under_way.remove(path);
                 let error =
                     answer.err().map_or_else(|| "unexpected answer".to_owned(), |error| error.to_string());
                 self.inputs.fail(path, &error, now);
+                self.arrivals.fail(path);
                 self.decide_soon(now);
             }
             (Call::Material(path, version), Ok(Answer::Keys(values))) => {
@@ -526,6 +551,8 @@ impl Engine {
         }
         for (path, version) in self.inputs.due(now) {
             if self.under_way.len() < READS_AT_ONCE && self.under_way.insert(path.clone()) {
+                let gone = self.arrivals.begin(&path);
+                self.inputs.mean(&path, gone);
                 calls.push(Call::Read(path, version));
             }
         }

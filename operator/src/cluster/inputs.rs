@@ -39,8 +39,10 @@ struct Input {
     version: String,
     /// Version that was announced; differs from the one before while a read is due.
     announced: String,
-    /// Read again although the version is the same: keys wait for their proof.
+    /// Read again although the version is the same: keys wait for their proof, or somebody wants to know.
     confirm_at: Option<Instant>,
+    /// Keys that are known to be deleted.
+    meant: BTreeSet<String>,
     /// Was read at least once.
     is_read: bool,
     texts: BTreeMap<String, Text>,
@@ -124,6 +126,20 @@ impl Inputs {
         }
     }
 
+    /// Has an object be read now, whatever is announced.
+    pub fn ask(&mut self, path: &ObjectPath, now: Instant) {
+        let input = self.objects.entry(path.clone()).or_default();
+        input.confirm_at = Some(now);
+        input.not_before = None;
+    }
+
+    /// These keys are deleted: the next read that lacks them proves it.
+    pub fn mean(&mut self, path: &ObjectPath, gone: BTreeSet<String>) {
+        if let Some(input) = self.objects.get_mut(path) {
+            input.meant = gone;
+        }
+    }
+
     /// Objects that have to be read now, in fair order: those of each namespace in turn.
     #[must_use]
     pub fn due(&self, now: Instant) -> Vec<(ObjectPath, String)> {
@@ -185,7 +201,7 @@ impl Inputs {
                 continue;
             }
             let since = *text.gone_since.get_or_insert(now);
-            if now.saturating_duration_since(since) >= KEY_GRACE {
+            if input.meant.contains(name) || now.saturating_duration_since(since) >= KEY_GRACE {
                 gone.push(name.clone());
             } else {
                 let at = since + KEY_GRACE;
@@ -195,6 +211,7 @@ impl Inputs {
         for name in &gone {
             input.texts.remove(name);
         }
+        input.meant.clear();
         changed | !gone.is_empty()
     }
 
@@ -373,7 +390,6 @@ fn refuse_strangers(path: &ObjectPath, file: &str, reading: &mut Reading) {
                 "a cluster keeps such content in cfg objects",
                 "make a cfg of this name in the namespace",
             )),
-            Kind::Namespace => Some(("namespaces are the cluster's own", "leave it out")),
             kind if !kind.is_namespaced() && home != SYSTEM => Some((
                 "this kind belongs to the whole cluster",
                 "apply it to namespace system: igw apply -n system",

@@ -103,6 +103,10 @@ pub const TERM: &str = "term.json";
 pub const LEDGER_BOOK: &str = "ledger";
 /// Book of statuses.
 pub const STATUS_BOOK: &str = "status";
+/// Book of addresses that gateways have from pools.
+pub const LEASE_BOOK: &str = "leases";
+/// Key of [`SYSTEM`]'s [`STATUS`] that says how clients of the dialect reach the operator.
+pub const KUBECONFIG: &str = "kubeconfig.json";
 /// Parts of a book per kind: one object's change writes one part.
 const SHARDS: u64 = 16;
 /// Longest name of a gateway that is taken as it is.

@@ -11,6 +11,7 @@
 //! renew themselves, and what is remembered of their orders, rest on the `shelf`.
 
 pub mod app;
+pub mod arrivals;
 pub mod board;
 pub mod books;
 pub mod change;

@@ -135,6 +135,12 @@ impl Stock {
         plan
     }
 
+    /// An object as it is stored, and the `cfg` that holds it.
+    #[must_use]
+    pub fn find(&self, key: &ObjectKey) -> Option<(&ObjectPath, &str)> {
+        self.found.get(key).map(|found| (&found.place, found.text.as_str()))
+    }
+
     /// What deleting these objects changes, and those that are not there.
     #[must_use]
     pub fn delete(&self, keys: &[ObjectKey]) -> (Plan, Vec<ObjectKey>) {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::books::Book;
 use super::engine::names_addresses;
 use super::inputs::Inputs;
-use super::layout::{LEDGER_BOOK, STATUS, STATUS_BOOK, is_input};
+use super::layout::{LEASE_BOOK, LEDGER_BOOK, STATUS, STATUS_BOOK, is_input};
 use super::materials::{Materials, is_of_use};
 use super::runner::{look_around, owners};
 use crate::objects::gathered::Gathered;
@@ -53,6 +53,7 @@ impl ClusterRead {
         inputs.list(&items, &around.node, true, now);
         let mut records = BTreeMap::new();
         let mut statuses = BTreeMap::new();
+        let mut leases = BTreeMap::new();
         for item in &items {
             let values = client.read_keys(&item.path, |_| true).await?;
             if is_input(&item.path) {
@@ -67,6 +68,10 @@ impl ClusterRead {
                         Record { uid: entry.uid, created: entry.created, generation: entry.generation };
                     records.insert(key, record);
                 }
+            }
+            for (key, value) in Book::new(LEASE_BOOK).read(values.iter().copied(), namespace) {
+                let address = value.as_str().and_then(|text| text.parse().ok());
+                leases.extend(address.map(|address| (format!("{}/{}", key.namespace, key.name), address)));
             }
             statuses.extend(Book::new(STATUS_BOOK).read(values.iter().copied(), namespace));
         }
@@ -83,7 +88,7 @@ impl ClusterRead {
                 nodes: around.addresses,
             }),
             services: None,
-            leases: BTreeMap::new(),
+            leases,
             material: Material::default(),
             challenges: Vec::new(),
         };

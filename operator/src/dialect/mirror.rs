@@ -8,26 +8,30 @@ use igw_kube::{Place, Seen, Store};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::owner::{Owner, identity};
+use super::document::identity;
 use super::services;
+use super::surroundings;
+use super::writes::Writes;
 use crate::objects::view::{Shown, View};
 
 /// From views of the engine to the store.
 pub struct Mirror {
     store: Arc<Store>,
     view: watch::Receiver<Arc<View>>,
-    owner: Arc<Owner>,
+    writes: Arc<Writes>,
     /// What the store was told last, so that only what is new costs something.
     told: Vec<Arc<Shown>>,
+    /// And of what is around.
+    around: surroundings::Told,
 }
 
 // === impl Mirror ===
 
 impl Mirror {
-    /// A mirror of views for a store whose changes this owner makes last.
+    /// A mirror of views for a store whose clients' writes are counted.
     #[must_use]
-    pub fn new(store: Arc<Store>, view: watch::Receiver<Arc<View>>, owner: Arc<Owner>) -> Self {
-        Self { store, view, owner, told: Vec::new() }
+    pub fn new(store: Arc<Store>, view: watch::Receiver<Arc<View>>, writes: Arc<Writes>) -> Self {
+        Self { store, view, writes, told: Vec::new(), around: surroundings::Told::default() }
     }
 
     /// Waits for what there is at the start, and shows all of it; false if the engine ended before.
@@ -56,7 +60,7 @@ impl Mirror {
     /// Shows what is new; false if a client's write is on its way, so that the view may be older than what shows.
     fn show(&mut self, view: &View) -> bool {
         let since = self.store.revision();
-        let is_newest = view.n_writes == self.owner.n_done();
+        let is_newest = view.n_writes == self.writes.n_done();
         let mut before = std::mem::take(&mut self.told).into_iter().peekable();
         let mut told = Vec::with_capacity(view.shown.len());
         let mut seen = Vec::new();
@@ -87,6 +91,7 @@ impl Mirror {
                     self.store.forget(&place, since);
                 }
             }
+            self.show_surroundings(view, since);
         } else {
             for one in seen {
                 self.show_status(one);
@@ -96,6 +101,25 @@ impl Mirror {
         }
         self.told = told;
         is_newest
+    }
+
+    fn show_surroundings(&mut self, view: &View, since: u64) {
+        let around = surroundings::Told::of(view);
+        if around == self.around {
+            return;
+        }
+        let registry = self.store.registry();
+        let new = around.seen_beside(&self.around, registry, &view.surroundings.cluster);
+        let gone: Vec<Place> = self.around.beside(&around, registry).collect();
+        self.store.observe(&[], new, since);
+        for place in gone {
+            // A namespace whose labels are written now is there as an object.
+            let is_there = |shown: &Arc<Shown>| self.place(&shown.object.key).as_ref() == Some(&place);
+            if !self.told.iter().chain(&view.shown).any(is_there) {
+                self.store.forget(&place, since);
+            }
+        }
+        self.around = around;
     }
 
     /// A status is for the object that it was made of, not for the next one of the same name.

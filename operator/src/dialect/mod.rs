@@ -7,9 +7,13 @@
 //!                                 +--- mirror: objects, statuses, a Service for each Gateway
 //! ```
 
+pub mod cluster;
+mod document;
 mod mirror;
 mod owner;
 mod services;
+mod surroundings;
+mod writes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -117,10 +121,11 @@ impl Dialect {
     /// Speaks it as long as the engine runs.
     pub async fn run(self, engine: Engine) {
         let view = engine.view();
-        let owner = Arc::new(Owner::new(engine));
-        let store = Store::new(Arc::new(Registry::builtin()), Settings::default(), Arc::clone(&owner) as _);
+        let owner = Owner::new(engine);
+        let writes = owner.writes();
+        let store = Store::new(Arc::new(Registry::builtin()), Settings::default(), Arc::new(owner));
         let store = Arc::new(store);
-        let mut mirror = Mirror::new(Arc::clone(&store), view, owner);
+        let mut mirror = Mirror::new(Arc::clone(&store), view, writes);
         // Nobody is told of less than there is.
         if !mirror.begin().await {
             return;

@@ -6,7 +6,7 @@ use igw_crds::objects::{ObjectKey, Spec};
 use igw_kube::{Place, Registry, Seen};
 use serde_json::{Map, Value, json};
 
-use super::owner::identity;
+use super::document::identity;
 use crate::cluster::layout::gateway_object;
 use crate::objects::view::Shown;
 

@@ -132,10 +132,15 @@ pub fn clock_epoch(now: Timestamp) -> u64 {
     u64::try_from(now.as_millisecond()).unwrap_or(1)
 }
 
-/// An identity: a hash of key and first sight in the form of a version 8 UUID (RFC 9562).
+/// An identity: a hash of key and first sight.
 fn uid(key: &ObjectKey, now: Timestamp) -> String {
     let name = object_name(key);
-    let hash = xxh3_128(format!("{name} {}", now.as_nanosecond()).as_bytes());
+    uid_of(xxh3_128(format!("{name} {}", now.as_nanosecond()).as_bytes()))
+}
+
+/// A hash in the form of a version 8 UUID (RFC 9562).
+#[must_use]
+pub fn uid_of(hash: u128) -> String {
     let uuid = hash & !(0xf << 76) & !(0x3 << 62) | (0x8 << 76) | (0x2 << 62);
     let hex = format!("{uuid:032x}");
     let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());

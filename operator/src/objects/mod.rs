@@ -2,6 +2,7 @@
 //! that everybody is shown. Both modes use it; nothing here waits for anything.
 
 pub mod gathered;
+pub mod leases;
 pub mod ledger;
 pub mod listing;
 pub mod meaning;

@@ -1,7 +1,7 @@
 //! What is known at one moment, shared with everyone who shows it. Made cheaply at each change, written out
 //! as a [`Listing`] only when somebody asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use igw_crds::objects::{Kind, Object};
@@ -31,6 +31,19 @@ pub struct View {
     pub shown: Vec<Arc<Shown>>,
     /// Where each listener answers, in words.
     pub listeners: Vec<String>,
+    /// What the cluster has beside them; nothing elsewhere.
+    pub surroundings: Arc<Surroundings>,
+}
+
+/// What a cluster has beside the objects of igw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Namespaces in which something is.
+    pub namespaces: BTreeSet<String>,
+    /// Services of users, by namespace and name.
+    pub services: BTreeSet<(String, String)>,
 }
 
 /// One object with what is known of it.

@@ -14,7 +14,6 @@ pub mod app;
 pub mod files;
 pub mod issuance;
 pub mod keeper;
-pub mod leases;
 pub mod memory;
 pub mod offline;
 pub mod outside;

@@ -24,7 +24,6 @@ use tracing::{error, info, warn};
 use super::Event;
 use super::issuance::Issuance;
 use super::keeper::{Content, Keeper};
-use super::leases::Leases;
 use super::memory::Memory;
 use super::outside::Write;
 use super::state::{State, write_atomic};
@@ -35,6 +34,7 @@ use crate::certificates::vault::Vault;
 use crate::doors::metrics::Metrics;
 use crate::doors::sync_server::Sealed;
 use crate::objects::gathered::Gathered;
+use crate::objects::leases::Leases;
 use crate::objects::ledger::Ledger;
 use crate::objects::listing::{Listing, Notice, Severity, object_id};
 use crate::objects::meaning::{facts, material, notices_of, objects, statuses};
@@ -147,7 +147,7 @@ impl Reconciler {
             ledger,
             keeper: Keeper::start(state.root().to_owned())?,
             facts: Facts { services: subject.services, ..facts(&subject.cluster, &subject.nameservers) },
-            leases: Leases::load(&state.path(LEASES)),
+            leases: leases(&state.path(LEASES)),
             outlets,
             gathered: Gathered::default(),
             records: BTreeMap::new(),
@@ -437,6 +437,7 @@ impl Reconciler {
         let view = View {
             epoch: self.ledger.epoch,
             generation: self.generation,
+            surroundings: Arc::default(),
             n_writes: self.n_writes,
             ready: is_ready,
             notices: self.notices(),
@@ -597,6 +598,11 @@ const MAX_LOGGED: usize = 200;
 /// Folder of private keys.
 const KEYS: &str = "keys";
 /// File of the addresses of gateways.
+/// Addresses that an earlier run gave; nothing where there is nothing to read.
+fn leases(file: &Path) -> Leases {
+    std::fs::read(file).map(|bytes| Leases::from_bytes(&bytes)).unwrap_or_default()
+}
+
 const LEASES: &str = "addresses.json";
 /// File of what keys of sessions are derived from.
 const SESSIONS: &str = "sessions.secret";

@@ -65,12 +65,13 @@ pub async fn run(options: &Options, logs: Logs, ready: impl FnOnce()) -> anyhow:
     .await?;
     let registry = Arc::new(kinds::registry(logs));
     let settings = StoreSettings { require_namespaces: true, ..StoreSettings::default() };
-    let owner = Arc::new(Owner::new(engine.clone()));
-    let store = Arc::new(Store::new(Arc::clone(&registry), settings, Arc::clone(&owner) as _));
+    let owner = Owner::new(engine.clone());
+    let writes = owner.writes();
+    let store = Arc::new(Store::new(Arc::clone(&registry), settings, Arc::new(owner)));
     let core = Core::of(&registry).context("a kind is missing")?;
     seeds::announce(&store, &core, &options.bundle);
 
-    let mut mirror = Mirror::new(Arc::clone(&store), engine.view(), owner);
+    let mut mirror = Mirror::new(Arc::clone(&store), engine.view(), writes);
     if !tokio::time::timeout(PATIENCE, mirror.begin()).await.is_ok_and(|is_there| is_there) {
         bail!("the engine says nothing of the GatewayClass");
     }

@@ -9,7 +9,7 @@ use super::shape;
 use crate::failure::Failure;
 use crate::reply::{self, Body};
 use crate::request::Asked;
-use crate::resource::Verbs;
+use crate::resource::{Resource, Verbs};
 use crate::selector::Selector;
 use crate::server::{Server, Target};
 use crate::store::{Next, Part, Place, Write};
@@ -92,10 +92,10 @@ async fn collection(
     Ok(shape::list(target, asked, &objects, revision, None))
 }
 
-/// Deletes everything in a namespace.
+/// Deletes everything in a namespace that is not kept by somebody else.
 async fn empty(server: &Server, asked: &Asked, namespace: &str) -> Result<(), Failure> {
     let resources: Vec<_> = server.store().registry().iter().map(Arc::clone).collect();
-    for resource in resources.iter().filter(|one| one.is_namespaced() && one.verbs == Verbs::All) {
+    for resource in resources.iter().filter(|one| is_emptied(one)) {
         let (objects, _) = server.store().list(resource, namespace);
         for object in &objects {
             let place = Place::new(resource, namespace, tree::text(object, "metadata.name"));
@@ -104,6 +104,10 @@ async fn empty(server: &Server, asked: &Asked, namespace: &str) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+fn is_emptied(resource: &Resource) -> bool {
+    resource.is_namespaced() && resource.verbs == Verbs::All && resource.source.is_none()
 }
 
 async fn delete_if_there(server: &Server, asked: &Asked, place: &Place, is_dry: bool) -> Result<(), Failure> {

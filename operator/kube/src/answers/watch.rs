@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::shape;
 use crate::failure::Failure;
@@ -18,6 +19,7 @@ use crate::reply::{self, Body};
 use crate::request::Asked;
 use crate::selector::Selector;
 use crate::server::{Server, Target};
+use crate::source::Wanted;
 use crate::store::{Action, Event, Store};
 
 /// What a watch knows between two pieces.
@@ -35,6 +37,8 @@ struct Watch {
     has_marked_end: bool,
     until: Instant,
     bookmark_at: Instant,
+    /// When to look whether somebody else has changed what they keep.
+    look_at: Option<Instant>,
     has_told: bool,
     has_ended: bool,
 }
@@ -70,6 +74,7 @@ pub(crate) fn answer(
         has_marked_end: !asked.query.is_true("sendInitialEvents"),
         until: now + length,
         bookmark_at: now + BOOKMARK_EVERY,
+        look_at: target.resource.source.as_ref().map(|_| now + LOOK_EVERY),
         has_told: false,
         has_ended: false,
     };
@@ -128,7 +133,8 @@ impl Watch {
             }
             let wants_bookmarks = self.asked.query.is_true("allowWatchBookmarks");
             let wake = if wants_bookmarks { self.until.min(self.bookmark_at) } else { self.until };
-            // A change of the kind; or the end, or the time for a bookmark.
+            let wake = self.look_at.map_or(wake, |look_at| wake.min(look_at));
+            // A change of the kind; or the end, or the time for a bookmark or for a look.
             tokio::select! {
                 changed = self.changed.changed() => if changed.is_err() {
                     return None;
@@ -137,12 +143,30 @@ impl Watch {
                     if Instant::now() >= self.until {
                         return None;
                     }
+                    if self.look_at.is_some_and(|look_at| look_at <= Instant::now()) {
+                        self.look().await;
+                        continue;
+                    }
                     self.bookmark_at = Instant::now() + BOOKMARK_EVERY;
                     self.mark(&mut lines, false);
                     return Some(lines.into());
                 }
             }
         }
+    }
+
+    /// Looks at what somebody else keeps. Without an answer the next look may have one.
+    async fn look(&mut self) {
+        let resource = &self.target.resource;
+        if let Some(source) = &resource.source {
+            let wanted = Wanted { resource, namespace: &self.target.namespace, name: &self.target.name };
+            let since = self.store.revision();
+            match source.look(&self.asked.user, wanted).await {
+                Ok(seen) => self.store.observe_within(wanted, seen, since),
+                Err(refusal) => debug!(%refusal, "a watch looks again later"),
+            }
+        }
+        self.look_at = Some(Instant::now() + LOOK_EVERY);
     }
 
     fn change(&mut self, lines: &mut Vec<u8>, event: &Event) {
@@ -199,5 +223,7 @@ const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
 const PIECE_EVENTS: usize = 64;
 /// A piece that is as long as this is sent. With the last object in it, it is the memory of a watch.
 const PIECE_BYTES: usize = 64 * 1024;
+/// How often a watch looks at what somebody else keeps.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often a quiet watch tells where it is, if the client likes to know.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);

@@ -13,6 +13,7 @@ use super::{Place, Store};
 use crate::metadata;
 use crate::persist::Identity;
 use crate::resource::Resource;
+use crate::source::Wanted;
 use crate::tree;
 
 /// One object as its owner sees it.
@@ -44,15 +45,29 @@ impl Store {
         for kind in kinds {
             let (objects, _) = self.list(kind, "");
             for object in objects {
-                let place = Place::new(
-                    kind,
-                    tree::text(&object, "metadata.namespace"),
-                    tree::text(&object, "metadata.name"),
-                );
+                let place = place_of(kind, &object);
                 if !present.contains(&place.spot()) {
                     self.forget(&place, since);
                 }
             }
+        }
+    }
+
+    /// Takes what there is of a kind in one namespace (or in all), or of one name: what is not among it is gone.
+    /// `since` is as for [`Store::observe`].
+    pub fn observe_within(&self, wanted: Wanted<'_>, seen: Vec<Seen>, since: u64) {
+        let Wanted { resource, namespace, name } = wanted;
+        let mut present = HashSet::new();
+        for one in seen {
+            present.insert(one.place.spot());
+            self.observe_one(one, since);
+        }
+        let places: Vec<Place> = match name {
+            "" => self.list(resource, namespace).0.iter().map(|object| place_of(resource, object)).collect(),
+            name => vec![Place::new(resource, namespace, name)],
+        };
+        for place in places.iter().filter(|place| !present.contains(&place.spot())) {
+            self.forget(place, since);
         }
     }
 
@@ -116,6 +131,10 @@ impl Store {
             self.announce(&place.resource, revision);
         }
     }
+}
+
+fn place_of(resource: &Arc<Resource>, object: &Value) -> Place {
+    Place::new(resource, tree::text(object, "metadata.namespace"), tree::text(object, "metadata.name"))
 }
 
 /// What is seen, with what only the store remembers.

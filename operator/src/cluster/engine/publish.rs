@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use igw_compile::{Deployment, Facts, Members, Status, compile, program, references, share};
+use igw_compile::{Deployment, Facts, Members, ObjectSet, Status, compile, program, references, share};
 use igw_crds::objects::gateway_config::Topology;
 use igw_crds::objects::{Kind as ObjectKind, ObjectKey, Spec};
 use igw_crds::snapshot::EndpointSource;
@@ -21,12 +22,13 @@ use tracing::{error, info, warn};
 use super::{Engine, STATUS_SETTLE};
 use crate::certificates::vault::file_name;
 use crate::cluster::credentials::{Authority, Credential, SERVER_NAME};
-use crate::cluster::layout::{self, INPUT, OPERATOR, STATUS, SYSTEM, gateway_object};
+use crate::cluster::layout::{self, INPUT, KUBECONFIG, OPERATOR, STATUS, SYSTEM, gateway_object};
 use crate::cluster::owned::STATUS_SPACING;
 use crate::cluster::proxies::Judged;
 use crate::cluster::rollout::{self, Proxy};
 use crate::cluster::service_text;
 use crate::cluster::services::Standing;
+use crate::dialect::cluster::kubeconfig;
 use crate::doors::sync_server::Sealed;
 use crate::objects::ledger::Entry;
 use crate::objects::listing::{Notice, Severity};
@@ -34,7 +36,9 @@ use crate::objects::meaning::{notices_of, objects};
 use crate::objects::reading::object_name;
 use crate::objects::sorted::Sorted;
 use crate::objects::statuses::carry_times;
-use crate::objects::view::{Record, Shown, View, is_every_listener_told, listeners_in_words, seconds};
+use crate::objects::view::{
+    Record, Shown, Surroundings, View, is_every_listener_told, listeners_in_words, seconds,
+};
 
 /// What is up for one gateway.
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ impl Engine {
         }
         self.keep_records(wall);
         let objects = objects(&self.gathered, &self.records);
+        self.keep_leases(&objects);
         if self.materials.want(&references(&objects)) {
             // The next poll asks for it, and what that brings decides.
             self.compile_due = Some((now + STATUS_SETTLE, now + STATUS_SETTLE));
@@ -91,6 +96,7 @@ impl Engine {
         self.count_objects();
         let result = if self.gathered.broken.is_empty() { "changed" } else { "invalid" };
         self.outlets.metrics.reconciled(result, started.elapsed());
+        self.arrivals.answer(&self.records);
         let patience = if self.is_every_proxy_current() { STATUS_SETTLE } else { STATUS_PATIENCE };
         self.statuses_due.get_or_insert(now + patience);
     }
@@ -109,6 +115,12 @@ impl Engine {
             for (key, value) in self.ledger_book.read(self.owned.values(&path), namespace) {
                 if let Ok(entry) = serde_json::from_value::<Entry>(value) {
                     self.ledger.recall(key, entry);
+                }
+            }
+            for (key, value) in self.lease_book.read(self.owned.values(&path), namespace) {
+                if let Some(address) = value.as_str().and_then(|text| text.parse().ok()) {
+                    self.leases.recall(format!("{}/{}", key.namespace, key.name), address);
+                    self.lease_book.set(&key, &Arc::new(value));
                 }
             }
             self.earlier.extend(self.status_book.read(self.owned.values(&path), namespace));
@@ -176,6 +188,22 @@ impl Engine {
         });
     }
 
+    /// Gives addresses of pools to gateways, and remembers which.
+    fn keep_leases(&mut self, objects: &ObjectSet) {
+        // A gateway that cannot be read has not given its address back.
+        if self.gathered.uncertain || !self.leases.renew(objects) {
+            return;
+        }
+        let held = self.leases.held();
+        let address = |namespace: &str, name: &str| held.get(&format!("{namespace}/{name}"));
+        self.lease_book.retain(|_, namespace, name| address(namespace, name).is_some());
+        for key in objects.of_kind(ObjectKind::Gateway).map(|(key, _)| key) {
+            if let Some(address) = address(&key.namespace, &key.name) {
+                self.lease_book.set(key, &Arc::new(Value::from(address.to_string())));
+            }
+        }
+    }
+
     fn facts(&mut self, wall: Timestamp) -> Facts {
         let material = self.materials.states(wall);
         let Some(around) = &self.around else { return Facts::default() };
@@ -192,7 +220,7 @@ impl Engine {
                 nodes: around.addresses.clone(),
             }),
             services: None,
-            leases: BTreeMap::new(),
+            leases: self.leases.held(),
             material,
             challenges: self.outlets.issuance.challenges(),
         }
@@ -216,8 +244,21 @@ impl Engine {
         };
         self.owned.want(&path, authority.keys());
         let authority = Arc::new(authority);
+        self.tell_clients(authority.certificate());
         self.outlets.authority.send_replace(Some(Arc::clone(&authority)));
         self.authority = Some(authority);
+    }
+
+    /// Says where clients of the dialect find this operator, and by whom it is certified.
+    fn tell_clients(&mut self, authority: &str) {
+        let (Some(around), Some(path)) = (&self.around, Self::status_path(SYSTEM)) else { return };
+        let config = self.settings.dialect.map(|address| {
+            let of_node = around.addresses.get(&around.node).and_then(|addresses| addresses.first().copied());
+            let ip = if address.ip().is_unspecified() { of_node } else { None };
+            let address = SocketAddr::new(ip.unwrap_or(address.ip()), address.port());
+            kubeconfig(address, authority).to_string().into()
+        });
+        self.owned.want_key(&path, KUBECONFIG, config);
     }
 
     /// Seals what changed for each gateway.
@@ -415,6 +456,7 @@ impl Engine {
     fn write_books(&mut self) {
         let mut changes = self.ledger_book.changes();
         changes.extend(self.kept_book.changes());
+        changes.extend(self.lease_book.changes());
         changes.extend(self.status_book.changes());
         for (namespace, key, value) in changes {
             if let Some(path) = Self::status_path(&namespace) {
@@ -530,9 +572,14 @@ impl Engine {
             (key.clone(), shown)
         });
         self.shown = shown.collect();
+        let surroundings = self.surroundings();
+        if *self.surroundings != surroundings {
+            self.surroundings = Arc::new(surroundings);
+        }
         let view = View {
+            surroundings: Arc::clone(&self.surroundings),
             epoch: self.term.epoch().unwrap_or_default(),
-            n_writes: 0,
+            n_writes: self.arrivals.n_answered(),
             generation: self
                 .published
                 .values()
@@ -547,6 +594,16 @@ impl Engine {
             listeners: listeners_in_words(&compiled.snapshot, &proxies.report),
         };
         self.outlets.view.send_replace(Arc::new(view));
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let of_users = self.neighbours.keys().filter(|path| !layout::is_ours(path));
+        let service = |path: &ObjectPath| (path.namespace().to_owned(), path.name().to_owned());
+        Surroundings {
+            cluster: self.around.as_ref().map(|around| around.cluster.clone()).unwrap_or_default(),
+            namespaces: self.names.last.iter().map(|path| path.namespace().to_owned()).collect(),
+            services: of_users.map(service).collect(),
+        }
     }
 
     /// Decides which proxy takes the binary on its disk over, if this operator leads.

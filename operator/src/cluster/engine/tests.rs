@@ -111,6 +111,7 @@ impl Simulation {
             sync_port: 8406,
             places: Places { proxy: "/usr/bin/igw-proxy".into(), state: "/var/lib/igw".into() },
             holder: "here".into(),
+            dialect: None,
         };
         let mut simulation = Self {
             random: StdRng::seed_from_u64(seed),

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
 
 use igw_compile::{ObjectSet, askers};
 use igw_crds::objects::names::Cidr;
@@ -26,14 +25,18 @@ pub struct Leases {
 // === impl Leases ===
 
 impl Leases {
-    /// Reads what an earlier run gave; nothing where there is nothing to read.
+    /// Reads what an earlier run gave: [`Leases::to_bytes`].
     #[must_use]
-    pub fn load(path: &Path) -> Self {
-        let Ok(bytes) = std::fs::read(path) else { return Self::default() };
-        serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-            warn!(file = %path.display(), %error, "addresses cannot be read; gateways get new ones");
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_else(|error| {
+            warn!(%error, "addresses of gateways cannot be read; gateways get new ones");
             Self::default()
         })
+    }
+
+    /// Takes in what an earlier run gave to a gateway, `namespace/name`.
+    pub fn recall(&mut self, gateway: String, address: IpAddr) {
+        self.held.insert(gateway, address);
     }
 
     /// Gives addresses to who asks for one, and takes them from who does not any more. True if something changed.
