@@ -118,10 +118,8 @@ fn nobody_is_routed_who_was_not_allowed() -> anyhow::Result<()> {
         assert_eq!((answer.status, answer.report()?["body_bytes"].as_u64()), (200, Some(500)));
         assert_eq!(answer.seen("x-saw-text"), Some(body.clone()));
     }
-    let answer = ask(
-        address,
-        &format!("POST /alice HTTP/1.1\r\nhost: www.test\r\nx-do: allow\r\ncontent-length: 1001\r\n\r\n"),
-    )?;
+    let announced = "POST /alice HTTP/1.1\r\nhost: www.test\r\nx-do: allow\r\ncontent-length: 1001\r\n\r\n";
+    let answer = ask(address, announced)?;
     assert_eq!((answer.status, answer.field("igw-cause")), (413, Some("auth_body")));
     // The route's own filter runs behind it, and copies are of what was allowed.
     let n_allowed = || up.metric(&["igw_authorizations_total", "allowed"]);
