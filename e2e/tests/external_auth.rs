@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -440,6 +441,12 @@ fn bodies_are_shown_up_to_a_size() -> anyhow::Result<()> {
             }
         }
     }
+    // One that there is not.
+    for path in ["/small", "/calls"] {
+        connection.send(format!("GET {path} HTTP/1.1\r\n{fields}\r\n").as_bytes())?;
+        let answer = connection.read("GET")?;
+        assert_eq!((answer.status, answer.seen("content-length")), (200, None), "{path}");
+    }
     // One that is no text.
     let bytes = [
         &format!("POST /calls HTTP/1.1\r\n{fields}content-length: 4\r\n\r\n").into_bytes()[..],
@@ -479,5 +486,53 @@ fn bodies_are_shown_up_to_a_size() -> anyhow::Result<()> {
         connection.send(format!("POST /small HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 30\r\n\r\nGET /small HTTP/1.1\r\nhost: a\r\n").as_bytes())?;
         assert_eq!(connection.read("POST")?.status, 401);
     }
+    // The same over HTTP/2, of which the back end and the first service speak none.
+    let n_refused = || up.metric(&["igw_authorizations_total", "refused"]);
+    for (path, size, goes_on) in [
+        ("/small", 0, true),
+        ("/small", 100, true),
+        ("/small", 101, false),
+        ("/calls", 300_000, true),
+        ("/calls", 400_001, false),
+    ] {
+        for is_streamed in [false, true] {
+            let (n_requests, n_before) = (origin.n_requests(), n_refused()?);
+            let (status, report) = over_http2(address, path, size, is_streamed)?;
+            let told = format!("{path} {size} {is_streamed}: {status} {report}");
+            if goes_on {
+                assert_eq!(status, "200", "{told}");
+                let report: serde_json::Value = serde_json::from_str(&report)?;
+                assert_eq!(report["body_bytes"].as_u64(), Some(size as u64), "{told}");
+            } else {
+                // Not every client reads an answer that comes before the end of what it answers.
+                assert!(matches!(&*status, "413" | "000"), "{told}");
+                assert_eq!((origin.n_requests(), n_refused()?), (n_requests, n_before + 1.0), "{told}");
+            }
+        }
+    }
     Ok(())
+}
+
+/// Sends a body over HTTP/2, with its length or without, and reads status and body of the answer.
+fn over_http2(
+    address: SocketAddr,
+    path: &str,
+    size: usize,
+    is_streamed: bool,
+) -> anyhow::Result<(String, String)> {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--http2-prior-knowledge", "--max-time", "20"])
+        .args(["--header", &format!("host: {HOST}"), "--header", "authorization: Bearer good"])
+        .args(["--header", "x-do: allow", "--write-out", "\n%{http_code}"]);
+    match is_streamed {
+        true => curl.args(["--upload-file", "-", "--request", "POST"]),
+        false => curl.args(["--data-binary", "@-"]),
+    };
+    let mut curl =
+        curl.arg(format!("http://{address}{path}")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    // A gateway that has refused reads no more.
+    let written = curl.stdin.take().context("its input")?.write_all(&vec![b'b'; size]);
+    let told = String::from_utf8(curl.wait_with_output()?.stdout)?;
+    let (body, status) = told.rsplit_once('\n').with_context(|| format!("{told:?}, {written:?}"))?;
+    Ok((status.to_owned(), body.to_owned()))
 }

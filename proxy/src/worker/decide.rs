@@ -52,10 +52,10 @@ pub(crate) fn decide(
     head: &RequestHead,
     rest: &[u8],
 ) -> (Request, usize) {
-    decide_behind(worker, client, port, buf, head, rest, 0)
+    decide_behind(worker, client, port, buf, head, rest, None)
 }
 
-/// The same behind so many filters of the listener.
+/// The same for a request that was held, behind so many filters of the listener.
 pub(crate) fn decide_behind(
     worker: &Rc<Worker>,
     client: &Peer,
@@ -63,7 +63,7 @@ pub(crate) fn decide_behind(
     buf: &[u8],
     head: &RequestHead,
     rest: &[u8],
-    n_passed: usize,
+    n_passed: Option<usize>,
 ) -> (Request, usize) {
     let mut request = blank(worker, client, port);
     let method = head.method.of(buf);
@@ -129,7 +129,8 @@ pub(crate) fn decide_behind(
             };
         }
     }
-    if !port_tables.gates.is_empty() && is_held(worker, client, port_tables, &view, n_passed, &mut request) {
+    let has_gates = !port_tables.gates.is_empty() || n_passed.is_some();
+    if has_gates && is_held(worker, client, port_tables, &view, n_passed, &mut request) {
         return (request, 0);
     }
     match port_tables.routes.select(&view) {
@@ -159,15 +160,16 @@ fn is_held(
     client: &Peer,
     port: &PortTables,
     view: &View<'_>,
-    n_passed: usize,
+    n_passed: Option<usize>,
     request: &mut Request,
 ) -> bool {
     let Some(listener) = port.routes.listener_of(view.host) else { return false };
     let gates = port.gates.get(listener).map_or(&[][..], Vec::as_slice);
     request.listener = Some(listener);
-    match gates.get(n_passed) {
+    let n_behind = n_passed.unwrap_or(0);
+    match gates.get(n_behind) {
         None => {
-            if n_passed > 0 {
+            if n_passed.is_some() {
                 request.extras.get_or_insert_default().is_held = true;
             }
             false
@@ -185,7 +187,7 @@ fn is_held(
             write_gate(&mut head, view.buf, view.head);
             let extras = request.extras.get_or_insert_default();
             extras.question = Some(question);
-            extras.gate = Some(Gate { listener, n_passed, head });
+            extras.gate = Some(Gate { listener, n_passed: n_behind, head });
             true
         }
     }

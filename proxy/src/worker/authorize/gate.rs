@@ -46,7 +46,7 @@ pub(super) fn pass(worker: &Rc<Worker>, client: &Peer, request: &mut Request, ga
     let limits = Limits { head_bytes: 0, head_fields: 0, line_bytes: 0 };
     let mut decided = match parsed.parse(&head, &limits) {
         Ok(Parsed::Complete { .. }) => {
-            decide_behind(worker, client, request.port, &head, &parsed, &[], n_passed).0
+            decide_behind(worker, client, request.port, &head, &parsed, &[], Some(n_passed)).0
         }
         Ok(Parsed::Partial) | Err(_) => {
             request.outcome = Outcome::Answer(Answer::new(503, "auth_failed"));

@@ -67,7 +67,9 @@ pub(crate) async fn authorize<C: Uploader>(
         let port = tables.shared.ports.get(request.port).and_then(Option::as_deref);
         let rules = port.and_then(|port| rules_of(request, port));
         let Some(rules) = rules else { return Err(unanswered(body.is_some())) };
-        if rules.body_bytes > 0 && body.is_none() && !request.upgrade {
+        // A request without a body stays one: it is told no length that it did not have.
+        let has_body = request.body != Body::None && !request.upgrade;
+        if rules.body_bytes > 0 && has_body && body.is_none() {
             body = Some(whole_body(worker, client, request, settings, head_limits, rules.body_bytes).await?);
         }
         let shown = match &body {
