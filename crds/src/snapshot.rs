@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use authorization::Authorization;
+pub use authorization::{Authorization, AuthorizationProtocol};
 pub use challenge::Challenge;
 pub use client::{ClientRules, ProxyVersion};
 pub use cors::Cors;
@@ -103,8 +103,23 @@ pub struct Listener {
     /// What is believed of clients and asked of them (ClientPolicy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<Box<ClientRules>>,
+    /// Filters that run before a route is looked for, in order. Only `Authorize` and `Fail` are known here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
     /// Routes attached here, by ascending `route`.
     pub attachments: Vec<Attachment>,
+}
+
+impl Listener {
+    /// Every back end that its filters ask.
+    pub fn backends(&self) -> impl Iterator<Item = BackendId> {
+        self.filters.iter().filter_map(Filter::backend)
+    }
+
+    /// The same, to be numbered anew.
+    pub fn backends_mut(&mut self) -> impl Iterator<Item = &mut BackendId> {
+        self.filters.iter_mut().filter_map(Filter::backend_mut)
+    }
 }
 
 /// Protocol of a listener.
@@ -206,12 +221,7 @@ impl Rule {
             Action::Respond { .. } => &[],
         };
         let filters = self.filters.iter().chain(candidates.iter().flat_map(|candidate| &candidate.filters));
-        let copies = filters.filter_map(|filter| match filter {
-            Filter::Mirror(mirror) => Some(mirror.backend),
-            Filter::Authorize(authorization) => Some(authorization.backend),
-            _ => None,
-        });
-        candidates.iter().filter_map(|candidate| candidate.backend).chain(copies)
+        candidates.iter().filter_map(|candidate| candidate.backend).chain(filters.filter_map(Filter::backend))
     }
 
     /// The same, to be numbered anew.
@@ -220,17 +230,10 @@ impl Rule {
             Action::Forward { backends } => backends.as_mut_slice(),
             Action::Respond { .. } => &mut [],
         };
-        fn of_filter(filter: &mut Filter) -> Option<&mut BackendId> {
-            match filter {
-                Filter::Mirror(mirror) => Some(&mut mirror.backend),
-                Filter::Authorize(authorization) => Some(&mut authorization.backend),
-                _ => None,
-            }
-        }
         let of_candidates = candidates.iter_mut().flat_map(|candidate| {
-            candidate.backend.iter_mut().chain(candidate.filters.iter_mut().filter_map(of_filter))
+            candidate.backend.iter_mut().chain(candidate.filters.iter_mut().filter_map(Filter::backend_mut))
         });
-        of_candidates.chain(self.filters.iter_mut().filter_map(of_filter))
+        of_candidates.chain(self.filters.iter_mut().filter_map(Filter::backend_mut))
     }
 }
 
@@ -353,6 +356,26 @@ pub enum Filter {
         /// Cause token.
         cause: String,
     },
+}
+
+impl Filter {
+    /// The other back end that it names.
+    #[must_use]
+    pub fn backend(&self) -> Option<BackendId> {
+        match self {
+            Self::Mirror(mirror) => Some(mirror.backend),
+            Self::Authorize(authorization) => Some(authorization.backend),
+            _ => None,
+        }
+    }
+
+    fn backend_mut(&mut self) -> Option<&mut BackendId> {
+        match self {
+            Self::Mirror(mirror) => Some(&mut mirror.backend),
+            Self::Authorize(authorization) => Some(&mut authorization.backend),
+            _ => None,
+        }
+    }
 }
 
 /// Where copies go, and of how many requests: of `numerator` in `denominator`.
@@ -680,6 +703,13 @@ impl Snapshot {
         let served =
             listeners.filter_map(|listener| listener.tls.as_deref()).flat_map(|tls| &tls.certificates);
         served.chain(self.gateways.iter().filter_map(|gateway| gateway.client_certificate.as_deref()))
+    }
+
+    /// Every filter of a listener or a rule.
+    pub fn filters(&self) -> impl Iterator<Item = &Filter> {
+        let listeners = self.gateways.iter().flat_map(|gateway| &gateway.listeners);
+        let rules = self.routes.iter().flat_map(|route| &route.rules);
+        listeners.flat_map(|listener| &listener.filters).chain(rules.flat_map(|rule| &rule.filters))
     }
 
     /// Every certificate whose key a proxy needs: those that are served, and those of challenges.

@@ -41,8 +41,8 @@ spec:
         - {group: igw.opensvc.com, kind: Backend, name: missing}
     - matches: [{path: {value: /asked}}]
       filters:
-        - type: ExternalAuth
-          externalAuth: {protocol: GRPC, backendRef: {group: igw.opensvc.com, kind: Backend, name: two}, grpc: {}}
+        - type: ExtensionRef
+          extensionRef: {group: example.test, kind: Whatever, name: two}
       backendRefs: [{group: igw.opensvc.com, kind: Backend, name: one}]
 ";
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::Problems;
-use crate::objects::gateway::{FromNamespaces, GatewaySpec, Listener, TlsMode};
+use super::external_auth::external_auth;
+use crate::objects::gateway::{FromNamespaces, GatewaySpec, Listener, ListenerFilterType, TlsMode};
 use crate::objects::listener_set::ListenerSetSpec;
 use crate::objects::names::{ControllerName, Group, Hostname};
 use crate::yaml::Fault;
@@ -146,10 +147,36 @@ fn listener(field: &str, listener: &Listener, problems: &mut Problems) {
         }
         _ => {}
     }
+    filters(field, listener, problems);
     let namespaces = &listener.allowed_routes.namespaces;
     if namespaces.from == FromNamespaces::Selector && namespaces.selector.is_none() {
         problems
             .add(format!("{field}.allowedRoutes.namespaces"), "`from: Selector` needs a selector")
             .hints("add `selector`");
+    }
+}
+
+/// Filters belong to listeners whose requests are seen.
+fn filters(field: &str, listener: &Listener, problems: &mut Problems) {
+    use ListenerFilterType as Type;
+    let Some(filters) = &listener.filters else { return };
+    let protocol = listener.protocol.as_str();
+    let field = format!("{field}.filters");
+    if !matches!(protocol, "HTTP" | "HTTPS") {
+        problems
+            .add(&field, format!("a {protocol} listener sees no requests"))
+            .hints("remove `filters`, or use HTTP or HTTPS");
+    }
+    problems.length(&format!("{field}.requests"), filters.requests.len(), 0, 16, "filters");
+    for (index, filter) in filters.requests.iter().enumerate() {
+        let field = format!("{field}.requests[{index}]");
+        let present = [
+            (Type::ExternalAuth, "externalAuth", filter.external_auth.is_some()),
+            (Type::ExtensionRef, "extensionRef", filter.extension_ref.is_some()),
+        ];
+        problems.only_of_type(&field, filter.r#type, &present);
+        if let Some(auth) = &filter.external_auth {
+            external_auth(&format!("{field}.externalAuth"), auth, problems);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Problems;
-use crate::objects::external_auth::{ExternalAuth, ExternalAuthProtocol};
+use super::external_auth::external_auth;
 use crate::objects::http_route::{
     Cors, HeaderModifier, HttpFilterType, HttpHeaderMatch, HttpMethod, HttpPathModifier, HttpRouteFilter,
     HttpRouteMatch, HttpRouteRule, HttpRouteSpec, ParentReference, PathMatchType, PathModifierType,
@@ -291,17 +291,6 @@ fn cors(field: &str, cors: &Cors, problems: &mut Problems) {
                 .add(&field, "`*` stands for all and excludes others")
                 .hints("remove `*`, or all but `*`");
         }
-    }
-}
-
-/// What the protocol needs is there.
-fn external_auth(field: &str, auth: &ExternalAuth, problems: &mut Problems) {
-    let (wanted, is_there) = match auth.protocol {
-        ExternalAuthProtocol::Http => ("http", auth.http.is_some()),
-        ExternalAuthProtocol::Grpc => ("grpc", auth.grpc.is_some()),
-    };
-    if !is_there {
-        problems.add(field, format!("`{wanted}` is missing")).hints(format!("add `{wanted}: {{}}`"));
     }
 }
 

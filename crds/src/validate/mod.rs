@@ -3,6 +3,7 @@
 
 mod backend_tls_policy;
 mod certificate;
+mod external_auth;
 mod gateway;
 mod grpc_route;
 mod http_route;

@@ -6,7 +6,7 @@ use igw_crds::objects::backend_tls_policy::{
     BackendTlsPolicySpec, FINGERPRINTS, SubjectAltName, SubjectAltNameType,
 };
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, BackendId, BackendTls, Route, Rule, Trust};
+use igw_crds::snapshot::{self, BackendId, BackendTls, Filter, Route, Rule, Trust};
 
 use crate::input::{Facts, ObjectSet};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
@@ -135,11 +135,13 @@ pub(crate) struct Target {
     pub(crate) port: Option<u16>,
 }
 
-/// Back ends that a gateway's routes lead to.
+/// Back ends that a gateway's routes lead to, or its listeners ask.
 fn backends_of(gateway: &GatewayNode, routes: &[Route]) -> BTreeSet<BackendId> {
     let attachments = gateway.listeners.iter().flat_map(|listener| &listener.attachments);
     let routes = attachments.filter_map(|attachment| routes.get(attachment.route.0 as usize));
-    routes.flat_map(|route| &route.rules).flat_map(Rule::backends).collect()
+    let asked =
+        gateway.listeners.iter().flat_map(|listener| listener.filters.iter().filter_map(Filter::backend));
+    routes.flat_map(|route| &route.rules).flat_map(Rule::backends).chain(asked).collect()
 }
 
 // === impl Policy ===

@@ -1,7 +1,7 @@
 //! The one list of what is implemented. GatewayClass statuses come from it, and `docs/gateway-api.md` is held to it.
 
 /// Features of the Gateway API that this version serves, sorted by name.
-pub const SUPPORTED: [&str; 52] = [
+pub const SUPPORTED: [&str; 53] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -15,6 +15,7 @@ pub const SUPPORTED: [&str; 52] = [
     "GatewayHTTPListenerIsolation",
     "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayInfrastructure",
+    "GatewayListenerFilters",
     "GatewayPort8080",
     "GatewayRouteHostnameIntersectionPrecedence",
     "GatewayStaticAddresses",

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use igw_crds::objects::ObjectKey;
-use igw_crds::objects::external_auth::{ExternalAuth, ExternalAuthProtocol, HttpAuth};
+use igw_crds::objects::external_auth::{ExternalAuth, ExternalAuthProtocol};
 use igw_crds::objects::http_route::{
     Cors, HeaderModifier, HttpFilterType, HttpPathModifier, HttpRouteFilter, PathModifierType,
     RedirectScheme, RequestMirror,
 };
 use igw_crds::objects::meta::BackendObjectReference;
 use igw_crds::objects::names::HeaderName;
-use igw_crds::snapshot::{Authorization, BackendId, Filter, HeaderEdit, Mirror, PathEdit, Redirect, Rewrite};
+use igw_crds::snapshot::{
+    Authorization, AuthorizationProtocol, BackendId, Filter, HeaderEdit, Mirror, PathEdit, Redirect, Rewrite,
+};
 
 use crate::backends::{Backends, BadReference};
 use crate::named::BackendReference as _;
@@ -62,14 +64,7 @@ fn one<'o>(
         HttpFilterType::RequestMirror => filter.request_mirror.as_ref().map(Elsewhere::Mirror).and_then(find),
         HttpFilterType::Cors => filter.cors.as_ref().map(cors).map(Filter::Cors),
         HttpFilterType::ExternalAuth => {
-            let Some(auth) = &filter.external_auth else { return Ok(None) };
-            if auth.protocol != ExternalAuthProtocol::Http {
-                return unserved("ExternalAuth over GRPC");
-            }
-            if auth.forward_body.is_some_and(|body| body.max_size > 0) {
-                return unserved("ExternalAuth with forwardBody");
-            }
-            find(Elsewhere::Authorize(auth))
+            filter.external_auth.as_ref().map(Elsewhere::Authorize).and_then(find)
         }
         HttpFilterType::ExtensionRef => return unserved("ExtensionRef"),
     })
@@ -87,7 +82,7 @@ pub(crate) fn elsewhere<'o, 'b>(
     };
     move |filter| match filter {
         Elsewhere::Authorize(auth) => Some(match resolve(&auth.backend_ref) {
-            Some(backend) => Filter::Authorize(authorization(backend, auth.http.as_ref())),
+            Some(backend) => Filter::Authorize(authorization(backend, auth)),
             None => Filter::Fail { status: 500, cause: "auth_invalid".to_owned() },
         }),
         Elsewhere::Mirror(mirror) => {
@@ -103,14 +98,25 @@ pub(crate) fn elsewhere<'o, 'b>(
     }
 }
 
-fn authorization(backend: BackendId, http: Option<&HttpAuth>) -> Authorization {
+pub(crate) fn authorization(backend: BackendId, auth: &ExternalAuth) -> Authorization {
     let names = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect();
+    let (http, grpc) = (auth.http.as_ref(), auth.grpc.as_ref());
     let path = http.and_then(|http| http.path.as_deref()).unwrap_or_default();
+    let (protocol, request_fields) = match auth.protocol {
+        ExternalAuthProtocol::Http => {
+            (AuthorizationProtocol::Http, http.map_or_else(Vec::new, |http| names(&http.allowed_headers)))
+        }
+        ExternalAuthProtocol::Grpc => {
+            (AuthorizationProtocol::Grpc, grpc.map_or_else(Vec::new, |grpc| names(&grpc.allowed_headers)))
+        }
+    };
     Authorization {
         backend,
+        protocol,
         path_prefix: path.trim_end_matches('/').to_owned(),
-        request_fields: names(http.map_or(&[], |http| &http.allowed_headers)),
-        answer_fields: names(http.map_or(&[], |http| &http.allowed_response_headers)),
+        request_fields,
+        answer_fields: http.map_or_else(Vec::new, |http| names(&http.allowed_response_headers)),
+        body_bytes: auth.forward_body.map_or(0, |body| u32::try_from(body.max_size).unwrap_or_default()),
     }
 }
 

@@ -16,6 +16,7 @@ mod grpc_rules;
 mod hostnames;
 mod input;
 pub mod issued;
+mod listener_filters;
 mod listener_sets;
 mod listeners;
 mod material;
@@ -84,6 +85,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
         listeners::gateways(objects, facts, &classes, &client_policies, &mut warnings);
     let policies = policies::Policies::new(objects, facts);
     let mut backends = Backends::new(objects, facts, &policies);
+    listener_filters::find(objects, &mut gateways, &mut backends);
     let (routes, route_statuses) = routes::routes(objects, &mut gateways, &mut backends);
     let (snapshot_backends, resolvers, policy_statuses) = backends.finish(&gateways, &routes);
     let snapshot = Snapshot {

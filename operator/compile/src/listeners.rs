@@ -9,7 +9,7 @@ use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
 use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, Attachment, ClientRules, HostBinding, Protocol, Settings, Transport};
+use igw_crds::snapshot::{self, Attachment, ClientRules, Filter, HostBinding, Protocol, Settings, Transport};
 
 use crate::Warning;
 use crate::classes::{ClassOf, Classes};
@@ -18,6 +18,7 @@ use crate::deployments::{Deployment, deployment};
 use crate::features::PROTOCOLS;
 use crate::input::{Facts, ObjectSet, Stored};
 use crate::issued::listener_tls;
+use crate::listener_filters::unserved_filter;
 use crate::listener_sets::{Set, SetNode, Sets, listener_id, takes};
 use crate::permissions::Hostnames;
 use crate::settings;
@@ -64,6 +65,8 @@ pub(crate) struct ListenerNode {
     client: Option<ClientRules>,
     /// TLS of the listener, where its protocol has it.
     tls: Option<TlsNode>,
+    /// What runs before a route is looked for.
+    pub(crate) filters: Vec<Filter>,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) n_attached: i32,
     /// Kinds of routes by hostname.
@@ -232,8 +235,7 @@ fn listener_node(
             PROTOCOLS.join(", ")
         );
         Some(Refusal { reason: "UnsupportedProtocol", message, is_conflict: false })
-    } else if listener.filters.is_some() {
-        let message = "`filters` of a listener are not served by this version; remove them".to_owned();
+    } else if let Some(message) = unserved_filter(listener) {
         Some(Refusal { reason: "UnsupportedValue", message, is_conflict: false })
     } else {
         let of_tls = tls.as_ref().and_then(|tls| tls.refused.clone());
@@ -301,6 +303,7 @@ fn listener_node(
         },
         client: policy.map(client_policies::rules),
         tls,
+        filters: Vec::new(),
         attachments: Vec::new(),
         n_attached: 0,
         // Where there are no others, nobody can be in the way.
@@ -466,6 +469,16 @@ pub(crate) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String
 // === impl ListenerNode ===
 
 impl ListenerNode {
+    /// It takes no traffic.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// A reference leads nowhere. The first one is told.
+    pub(crate) fn unresolve(&mut self, reason: &'static str, message: String) {
+        self.unresolved.get_or_insert((reason, message));
+    }
+
     /// Routes of this namespace may attach.
     pub(crate) fn allows_namespace(&self, objects: &ObjectSet, namespace: &str) -> bool {
         match &self.namespaces {
@@ -583,6 +596,7 @@ impl GatewayNode {
                     hostname: listener.hostname.as_deref().map(str::to_owned),
                     tls: listener.tls.as_ref().and_then(|tls| tls.served.clone()).map(Box::new),
                     client: listener.client.clone().map(Box::new),
+                    filters: listener.filters.clone(),
                     attachments: listener.attachments.clone(),
                 })
                 .collect(),

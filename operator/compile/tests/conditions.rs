@@ -672,3 +672,36 @@ fn policies_for_tls_with_back_ends() {
     let elsewhere = conditions(&self::compiled(&(base + &policy("p", "name: other", system))).statuses);
     assert!(!elsewhere.iter().any(|line| line.starts_with("BackendTLSPolicy")), "{elsewhere:?}");
 }
+
+#[test]
+fn filters_of_listeners_are_found_or_told() {
+    let listener =
+        |filter: &str| format!("{{name: web, port: 80, protocol: HTTP, filters: {{requests: [{filter}]}}}}");
+    let auth = |namespace: &str| {
+        format!(
+            "{{type: ExternalAuth, externalAuth: {{protocol: GRPC, grpc: {{}}, backendRef: {{name: auth, namespace: {namespace}, port: 80}}}}}}"
+        )
+    };
+    let gateway = |filter: &str| {
+        compiled(&format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: g}}\nspec: {{gatewayClassName: igw, listeners: [{}]}}\n",
+            listener(filter)
+        ))
+    };
+    let made = gateway(&auth("default"));
+    let filters = &made.snapshot.gateways[0].listeners[0].filters;
+    assert!(matches!(filters[..], [Filter::Authorize(_)]), "{filters:?}");
+    assert_eq!(made.snapshot.backends.len(), 1);
+    let part = igw_compile::share(&made.snapshot, 0);
+    assert_eq!(part.backends.len(), 1, "a proxy knows whom it asks");
+    // Without a grant nothing goes on.
+    let made = gateway(&auth("elsewhere"));
+    let filters = &made.snapshot.gateways[0].listeners[0].filters;
+    assert!(matches!(filters[..], [Filter::Fail { status: 500, .. }]), "{filters:?}");
+    let told = conditions(&made.statuses);
+    assert!(told.contains(&"Gateway g web ResolvedRefs=False/RefNotPermitted".to_owned()), "{told:?}");
+    let made = gateway("{type: ExtensionRef, extensionRef: {group: example.test, kind: Other, name: x}}");
+    assert!(made.snapshot.gateways.iter().all(|gateway| gateway.listeners.is_empty()));
+    let told = conditions(&made.statuses);
+    assert!(told.contains(&"Gateway g web Accepted=False/UnsupportedValue".to_owned()), "{told:?}");
+}

@@ -69,6 +69,7 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
         hostname: None,
         tls: None,
         client: None,
+        filters: Vec::new(),
         attachments,
     };
     snapshot.gateways.push(Gateway {

@@ -206,7 +206,9 @@ fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
     })
 }
 
-fn decoded_eq(encoded: &[u8], plain: &[u8]) -> bool {
+/// Whether a part of a query, percent-decoded, is this.
+#[must_use]
+pub fn decoded_eq(encoded: &[u8], plain: &[u8]) -> bool {
     encoded == plain || decode(encoded).eq(plain.iter().copied())
 }
 

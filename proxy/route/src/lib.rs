@@ -18,6 +18,7 @@ mod patterns;
 pub mod rank;
 mod table;
 
+pub use condition::decoded_eq;
 pub use explain::{Considered, Explanation, Verdict};
 pub use table::{PortRoutes, Selection, Target};
 

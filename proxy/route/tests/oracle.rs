@@ -205,6 +205,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             tls: None,
             client: None,
             hostname: hostname.map(str::to_owned),
+            filters: Vec::new(),
             attachments: attachments.clone(),
         });
         snapshot.gateways.push(Gateway {

@@ -11,10 +11,12 @@ pub(crate) enum Authorized {
     Denied,
     /// There was no answer: the request does not go on.
     Failed,
+    /// The body could not be shown: it is too large, or did not come. Nobody was asked.
+    Refused,
 }
 
 impl Counted for Authorized {
-    const ALL: &'static [Self] = &[Self::Allowed, Self::Denied, Self::Failed];
+    const ALL: &'static [Self] = &[Self::Allowed, Self::Denied, Self::Failed, Self::Refused];
 
     fn index(self) -> usize {
         self as usize
@@ -25,6 +27,7 @@ impl Counted for Authorized {
             Self::Allowed => "allowed",
             Self::Denied => "denied",
             Self::Failed => "failed",
+            Self::Refused => "refused",
         }
     }
 }

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use igw_crds::snapshot::{self, Action, BackendId, PathMatch, Protocol, Snapshot, Transport};
+use igw_crds::snapshot::{
+    self, Action, AuthorizationProtocol, BackendId, Filter, PathMatch, Protocol, Snapshot, Transport,
+};
 use igw_route::PortRoutes;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::challenges::Challenges;
 use super::clients::{ClientTables, networks};
-use super::{ActionTables, Bind, Filters, PortTables, RuleTables, Tables, TargetTables, WeightedTables};
+use super::{
+    ActionTables, Bind, Filters, GateTables, PortTables, RuleTables, Tables, TargetTables, WeightedTables,
+};
 use crate::metrics::series::{Labels, SeriesIndex};
 use crate::place::Place;
 use crate::sessions::{SessionKey, SessionRule};
@@ -122,6 +126,7 @@ impl Lasting {
                         .iter()
                         .map(|listener| ClientTables::new(listener.client.as_deref()))
                         .collect(),
+                    gates: gates(gateway, &positions, &backends),
                     protocols,
                     passing: gateway
                         .listeners
@@ -165,7 +170,8 @@ impl Lasting {
         let certificates = certificates.into_values().cloned().collect();
         self.n_tables += 1;
         let tells_clients =
-            snapshot.backends.iter().any(|backend| backend.connections.proxy_protocol.is_some());
+            snapshot.backends.iter().any(|backend| backend.connections.proxy_protocol.is_some())
+                || snapshot.filters().any(tells_clients);
         Tables {
             stamp: self.n_tables,
             epoch,
@@ -338,6 +344,29 @@ fn rules(snapshot: &Snapshot, backends: &[Arc<Backend>]) -> Vec<Vec<Arc<RuleTabl
                 .collect()
         })
         .collect()
+}
+
+/// Filters before routing of the listeners of a port, by index of the gateway's listeners; empty if there are none.
+fn gates(
+    gateway: &snapshot::Gateway,
+    positions: &[usize],
+    backends: &[Arc<Backend>],
+) -> Vec<Vec<GateTables>> {
+    let has_some = |position: &usize| {
+        gateway.listeners.get(*position).is_some_and(|listener| !listener.filters.is_empty())
+    };
+    if !positions.iter().any(has_some) {
+        return Vec::new();
+    }
+    let of_listener = |listener: &snapshot::Listener| {
+        listener.filters.iter().map(|filter| GateTables::new(filter, backends)).collect()
+    };
+    gateway.listeners.iter().map(of_listener).collect()
+}
+
+/// Calls tell where clients connected to.
+fn tells_clients(filter: &Filter) -> bool {
+    matches!(filter, Filter::Authorize(rules) if rules.protocol == AuthorizationProtocol::Grpc)
 }
 
 fn rule_tables(

@@ -12,7 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use igw_crds::snapshot::{
-    Certificate, Filter, HeaderEdit, PathEdit, Protocol, Redirect, Retry, Rewrite, Settings,
+    Authorization, AuthorizationProtocol, Certificate, Filter, HeaderEdit, PathEdit, Protocol, Redirect,
+    Retry, Rewrite, Settings,
 };
 use igw_route::{PortRoutes, cors};
 use ipnet::IpNet;
@@ -77,6 +78,8 @@ pub(crate) struct PortTables {
     pub(crate) client_identity: Option<Arc<ClientIdentity>>,
     /// What listeners believe of clients, by listener index.
     pub(crate) clients: Vec<ClientTables>,
+    /// Filters that run before a route is looked for, by listener index; empty where no listener has any.
+    pub(crate) gates: Vec<Vec<GateTables>>,
     /// Protocols of listeners, by listener index.
     pub(crate) protocols: Vec<Protocol>,
     /// Listeners that leave TLS to back ends, by listener index.
@@ -160,9 +163,20 @@ pub(crate) struct MirrorTables {
 /// Who is asked whether a request may go on, and what is told.
 pub(crate) struct AuthorizationTables {
     pub(crate) backend: Arc<Backend>,
+    pub(crate) protocol: AuthorizationProtocol,
+    /// The name by which it is called over gRPC.
+    pub(crate) authority: String,
     pub(crate) path_prefix: String,
     pub(crate) request_fields: Vec<String>,
     pub(crate) answer_fields: Vec<String>,
+    /// Largest body that is shown; 0: none is.
+    pub(crate) body_bytes: usize,
+}
+
+/// A filter of a listener.
+pub(crate) enum GateTables {
+    Ask(AuthorizationTables),
+    Fail { status: u16, cause: Arc<str> },
 }
 
 /// A filter that answers.
@@ -193,6 +207,49 @@ impl Tables {
     }
 }
 
+// === impl AuthorizationTables ===
+
+impl AuthorizationTables {
+    fn new(rules: &Authorization, backend: &Arc<Backend>) -> Self {
+        let of_tls = backend.policy().tls.map(|tls| tls.server_name);
+        Self {
+            backend: Arc::clone(backend),
+            protocol: rules.protocol,
+            authority: of_tls.unwrap_or_else(|| authority(&backend.key)),
+            path_prefix: rules.path_prefix.clone(),
+            request_fields: rules.request_fields.clone(),
+            answer_fields: rules.answer_fields.clone(),
+            body_bytes: usize::try_from(rules.body_bytes).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// `name.namespace`, and the port of a service.
+fn authority(key: &str) -> String {
+    let mut parts = key.splitn(3, '/').skip(1);
+    let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match name.split_once(':') {
+        Some((name, port)) => format!("{name}.{namespace}:{port}"),
+        None => format!("{name}.{namespace}"),
+    }
+}
+
+// === impl GateTables ===
+
+impl GateTables {
+    fn new(filter: &Filter, backends: &[Arc<Backend>]) -> Self {
+        match filter {
+            Filter::Authorize(rules) => match backends.get(rules.backend.0 as usize) {
+                Some(backend) => Self::Ask(AuthorizationTables::new(rules, backend)),
+                None => Self::Fail { status: 500, cause: "auth_invalid".into() },
+            },
+            Filter::Fail { status, cause } => Self::Fail { status: *status, cause: cause.as_str().into() },
+            // A filter this build does not know is never skipped.
+            _ => Self::Fail { status: 500, cause: "filter_unknown".into() },
+        }
+    }
+}
+
 // === impl Filters ===
 
 impl Filters {
@@ -214,12 +271,7 @@ impl Filters {
                 }
                 Filter::Authorize(authorization) => match backends.get(authorization.backend.0 as usize) {
                     Some(backend) => {
-                        sorted.authorization = Some(AuthorizationTables {
-                            backend: Arc::clone(backend),
-                            path_prefix: authorization.path_prefix.clone(),
-                            request_fields: authorization.request_fields.clone(),
-                            answer_fields: authorization.answer_fields.clone(),
-                        });
+                        sorted.authorization = Some(AuthorizationTables::new(authorization, backend));
                     }
                     None => sorted.end = Some(FilterEnd::Fail { status: 500, cause: "auth_invalid".into() }),
                 },

@@ -13,7 +13,8 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::Worker;
-use super::authorize::authorize;
+use super::authorize::body::{NotKept, Whole, receive};
+use super::authorize::{Stopped, Uploader, authorize};
 use super::client::{Client, Peer};
 use super::decide::{decide, refuse};
 use super::exchange::{AttemptLimits, Exchange, Failure, Progress};
@@ -311,6 +312,23 @@ impl Downstream for Client {
     }
 }
 
+impl Uploader for Client {
+    async fn receive(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        settings: &Settings,
+        head_limits: &Limits,
+        n_max: usize,
+    ) -> Result<Whole, NotKept> {
+        let Self { stream, unread, timer, .. } = self;
+        let mut client = Http1Client::new(worker, stream, unread, request, head_limits);
+        let received = receive(worker, &mut client, request, timer, settings, n_max).await;
+        client.close();
+        received
+    }
+}
+
 /// Exchanges messages with an endpoint that speaks HTTP/2.
 async fn attempt_shared(
     worker: &Worker,
@@ -333,11 +351,15 @@ async fn attempt_shared(
 /// Forwards or answers one request; true if the connection goes on.
 async fn handle(worker: &Rc<Worker>, client: &mut Client, mut request: Request, policy: &Policy) -> bool {
     if request.is_open() {
-        let peer = Rc::clone(&client.peer);
         // Few requests ask: those that do not carry no room for it.
-        let asking = Box::pin(authorize(worker, &peer, &mut request, &policy.settings, &policy.head));
-        if let Err(given) = asking.await {
-            return answer(worker, client, request, given, End::default()).await;
+        let asking = Box::pin(authorize(worker, client, &mut request, &policy.settings, &policy.head));
+        match asking.await {
+            Ok(()) => {}
+            Err(Stopped::Answer(given, end)) => return answer(worker, client, request, given, end).await,
+            Err(Stopped::Gone(failure)) => {
+                request.finish(worker, End::default().facts(0, Some(failure.cause())));
+                return false;
+            }
         }
     }
     let local = match &request.outcome {

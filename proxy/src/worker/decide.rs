@@ -9,16 +9,17 @@ use igw_h1::{Body, Field, Known, RequestHead, TargetForm, Version};
 use igw_route::cors::Asked;
 use igw_route::{RequestView, Selection, edit, normalize};
 
-use super::authorize::{Told, question};
+use super::authorize::question::{Question, Told};
+use super::authorize::{Gate, write_gate};
 use super::client::Peer;
 use super::cors;
 use super::mirror::mirror;
-use super::request::{Answer, Cause, Extras, Method, Outcome, Request};
+use super::request::{Answer, Cause, Method, Outcome, Request};
 use super::request_head::{Forwarded, write_request};
 use super::{LocalTables, Worker};
 use crate::clock;
 use crate::log::LogDraft;
-use crate::tables::{ActionTables, FilterEnd, PortTables, RuleTables, WeightedTables};
+use crate::tables::{ActionTables, FilterEnd, GateTables, PortTables, RuleTables, WeightedTables};
 
 /// What a look-up reads of a request.
 struct View<'a> {
@@ -51,6 +52,19 @@ pub(crate) fn decide(
     head: &RequestHead,
     rest: &[u8],
 ) -> (Request, usize) {
+    decide_behind(worker, client, port, buf, head, rest, None)
+}
+
+/// The same for a request that was held, behind so many filters of the listener.
+pub(crate) fn decide_behind(
+    worker: &Rc<Worker>,
+    client: &Peer,
+    port: usize,
+    buf: &[u8],
+    head: &RequestHead,
+    rest: &[u8],
+    n_passed: Option<usize>,
+) -> (Request, usize) {
     let mut request = blank(worker, client, port);
     let method = head.method.of(buf);
     request.method = Method::new(method);
@@ -58,6 +72,7 @@ pub(crate) fn decide(
     request.keep_alive = head.keep_alive;
     request.body = head.body;
     request.upgrade = head.upgrade.is_some();
+    request.expects_continue = head.expect_continue;
     // Nobody speaks gRPC over HTTP/1.
     request.is_grpc = client.is_http2
         && head.field(buf, "content-type").next().is_some_and(|value| value.starts_with(b"application/grpc"));
@@ -114,6 +129,10 @@ pub(crate) fn decide(
             };
         }
     }
+    let has_gates = !port_tables.gates.is_empty() || n_passed.is_some();
+    if has_gates && is_held(worker, client, port_tables, &view, n_passed, &mut request) {
+        return (request, 0);
+    }
     match port_tables.routes.select(&view) {
         Selection::NoListener => request.outcome = Outcome::Answer(Answer::new(404, "no_route")),
         Selection::NoRoute { listener } => {
@@ -135,6 +154,58 @@ pub(crate) fn decide(
     (request, 0)
 }
 
+/// Stops a request at the next filter of its listener, if there is one.
+fn is_held(
+    worker: &Rc<Worker>,
+    client: &Peer,
+    port: &PortTables,
+    view: &View<'_>,
+    n_passed: Option<usize>,
+    request: &mut Request,
+) -> bool {
+    let Some(listener) = port.routes.listener_of(view.host) else { return false };
+    let gates = port.gates.get(listener).map_or(&[][..], Vec::as_slice);
+    request.listener = Some(listener);
+    let n_behind = n_passed.unwrap_or(0);
+    match gates.get(n_behind) {
+        None => {
+            if n_passed.is_some() {
+                request.extras.get_or_insert_default().is_held = true;
+            }
+            false
+        }
+        Some(GateTables::Fail { status, cause }) => {
+            let cause = Cause::Configured(Arc::clone(cause));
+            request.outcome =
+                Outcome::Answer(Answer { status: *status, cause, location: None, body: None, passed: None });
+            true
+        }
+        Some(GateTables::Ask(rules)) => {
+            let told = view.told(client, believed(client, port, Some(listener), view).1);
+            let question = Question::new(worker, rules, view.buf, view.head, &told);
+            let mut head = worker.scratch.take();
+            write_gate(&mut head, view.buf, view.head);
+            let extras = request.extras.get_or_insert_default();
+            extras.question = Some(question);
+            extras.gate = Some(Gate { listener, n_passed: n_behind, head });
+            true
+        }
+    }
+}
+
+/// Whether the client is believed, and the scheme of the request.
+fn believed(
+    client: &Peer,
+    port: &PortTables,
+    listener: Option<usize>,
+    view: &View<'_>,
+) -> (bool, &'static str) {
+    let of_listener = listener.and_then(|listener| port.clients.get(listener));
+    let is_trusted = of_listener.is_some_and(|clients| clients.trusts(client.address.ip()));
+    let scheme = if is_trusted { view.believed_scheme() } else { None }.unwrap_or(client.scheme());
+    (is_trusted, scheme)
+}
+
 #[allow(clippy::too_many_arguments)]
 fn apply_rule(
     worker: &Rc<Worker>,
@@ -148,24 +219,16 @@ fn apply_rule(
 ) -> usize {
     let target = request.target.and_then(|target| port.targets.get(target));
     let of_listener = target.and_then(|target| port.clients.get(target.listener));
-    let is_trusted = of_listener.is_some_and(|clients| clients.trusts(client.address.ip()));
     let subject_field = of_listener.and_then(|clients| clients.subject_field.as_deref());
-    let scheme = if is_trusted { view.believed_scheme() } else { None }.unwrap_or(client.scheme());
+    let (is_trusted, scheme) = believed(client, port, target.map(|target| target.listener), view);
     if let Some(cors) = &rule.filters.cors
         && cors::settle(worker, cors, view.asked(), request)
     {
         return 0;
     }
     if let Some(rules) = &rule.filters.authorization {
-        let told = Told {
-            path: view.path,
-            query: view.query,
-            host: view.head.host.of(view.buf),
-            peer: client.text.as_bytes(),
-            scheme,
-        };
-        let question = question(worker, rules, view.buf, view.head, &told);
-        request.extras = Some(Box::new(Extras { question: Some(question), ..Extras::default() }));
+        let question = Question::new(worker, rules, view.buf, view.head, &view.told(client, scheme));
+        request.extras.get_or_insert_default().question = Some(question);
     }
     if let Some(end) = &rule.filters.end {
         request.outcome = Outcome::Answer(end_answer(end, scheme, port, prefix, view));
@@ -345,6 +408,7 @@ fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
         outcome: Outcome::Answer(Answer::new(400, "bad_request")),
         head: Vec::new(),
         is_complete: false,
+        expects_continue: false,
         started: clock::now(),
         deadline: None,
         log: None,
@@ -367,6 +431,18 @@ impl<'a> View<'a> {
         Asked {
             origin,
             preflight: preflight.map(|method| (method, self.only(b"access-control-request-headers"))),
+        }
+    }
+
+    /// What a service is told.
+    fn told(&self, client: &'a Peer, scheme: &'static str) -> Told<'a> {
+        Told {
+            path: self.path,
+            query: self.query,
+            host: self.head.host.of(self.buf),
+            peer: client.text.as_bytes(),
+            scheme,
+            is_http2: client.is_http2,
         }
     }
 

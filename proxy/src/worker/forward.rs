@@ -287,7 +287,7 @@ fn connect_answer(failure: ConnectFailure) -> Answer {
 }
 
 /// The answer for a failure before any byte of one; `None` if nobody is there to read it.
-fn failure_answer(failure: Failure) -> Option<Answer> {
+pub(crate) fn failure_answer(failure: Failure) -> Option<Answer> {
     match failure {
         Failure::NoAnswer | Failure::Truncated => Some(Answer::new(502, "upstream_reset")),
         Failure::Protocol => Some(Answer::new(502, "upstream_protocol")),

@@ -53,6 +53,7 @@ use crate::tables::Tables;
 use crate::tls::stream::TlsBuffers;
 use crate::upstream::backend::Backend;
 use crate::upstream::local::LocalBackend;
+use authorize::body::Kept;
 use datagrams::Buffers;
 use h2::servers::StreamServers;
 use lane::Lane;
@@ -69,6 +70,7 @@ pub(crate) struct Worker {
     pub(crate) wheel: Wheel,
     pub(crate) lane: Lane,
     pub(crate) copies: Copies,
+    pub(crate) kept_bodies: Kept,
     pub(crate) random: Random,
     shared: Arc<Shared>,
     tables: RefCell<Rc<LocalTables>>,
@@ -107,6 +109,7 @@ impl Worker {
             wheel: Wheel::new(crate::clock::now()),
             lane: Lane::default(),
             copies: Copies::default(),
+            kept_bodies: Kept::default(),
             random: Random::new(seed),
             shared,
             tables: RefCell::new(tables),

@@ -56,7 +56,8 @@ impl Way {
     pub(crate) fn of(request: &Request, picked: &Picked) -> Result<Self, ConnectFailure> {
         let set = picked.set();
         let speaks_http2 = set.protocol == BackendProtocol::Http2
-            || request.target_tables().is_some_and(|target| target.rule.speaks_http2);
+            || request.target_tables().is_some_and(|target| target.rule.speaks_http2)
+            || request.extras.as_ref().is_some_and(|extras| extras.is_call);
         let (tls, offer) = match &set.tls {
             Security::Impossible => return Err(ConnectFailure::Insecure),
             Security::Cleartext => (None, if speaks_http2 { Offer::Http2 } else { Offer::Http1 }),

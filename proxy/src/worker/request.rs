@@ -8,7 +8,9 @@ use std::time::Instant;
 use igw_crds::snapshot::Retry;
 use igw_h1::{Body, Version};
 
-use super::authorize::Question;
+use super::authorize::Gate;
+use super::authorize::body::Room;
+use super::authorize::question::Question;
 use super::mirror::Mirrors;
 use super::timer::Tick;
 use super::{LocalTables, Worker};
@@ -43,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) head: Vec<u8>,
     /// `head` holds the whole body.
     pub(crate) is_complete: bool,
+    /// The client waits for 100 (Continue) before it sends the body.
+    pub(crate) expects_continue: bool,
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Tick>,
     pub(crate) log: Option<Box<LogDraft>>,
@@ -63,8 +67,27 @@ pub(crate) struct Extras {
     pub(crate) session: Option<Session>,
     /// What the answer says of the session: the value of its field, where it is new.
     pub(crate) session_field: RefCell<Vec<u8>>,
-    /// Whether it may go on is not known yet.
+    /// What decides whether it may go on, and was not asked yet.
     pub(crate) question: Option<Question>,
+    /// Where it stands among the filters of its listener, while it does.
+    pub(crate) gate: Option<Gate>,
+    /// Somebody was asked, and it does not go on by itself.
+    pub(crate) is_held: bool,
+    /// What who was asked says to the client.
+    pub(crate) answer_fields: Vec<AnswerField>,
+    /// What its body takes of the room for bodies that are kept.
+    pub(crate) room: Option<Room>,
+    /// It is a question itself, a call of gRPC.
+    pub(crate) is_call: bool,
+}
+
+/// A field of the answer that somebody else than the back end says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AnswerField {
+    pub(crate) name: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    /// The back end's of the same name are dropped.
+    pub(crate) is_alone: bool,
 }
 
 /// What the engine must know of a method.
@@ -153,7 +176,7 @@ impl Request {
 
     /// Whether it may go on is not known yet.
     pub(crate) fn is_open(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.question.is_some())
+        self.extras.as_ref().is_some_and(|extras| extras.question.is_some() || extras.is_held)
     }
 
     /// What the rule says of tries.
@@ -168,11 +191,16 @@ impl Request {
 
     /// The same request for another back end. Its body comes another way.
     pub(crate) fn copied(&self, local: Rc<LocalBackend>) -> Self {
+        self.copied_with(local, self.head.clone())
+    }
+
+    /// The same with another head.
+    pub(crate) fn copied_with(&self, local: Rc<LocalBackend>, head: Vec<u8>) -> Self {
         Self {
             tables: Rc::clone(&self.tables),
             candidate: None,
             outcome: Outcome::Forward(local),
-            head: self.head.clone(),
+            head,
             log: None,
             cors: None,
             extras: None,

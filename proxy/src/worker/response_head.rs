@@ -7,7 +7,7 @@ use igw_h1::{Body, Known, ResponseHead, Version, encode};
 
 use super::Worker;
 use super::cors;
-use super::request::{Answer, Method, Request};
+use super::request::{Answer, AnswerField, Method, Request};
 use super::request_head::{field, is_framing};
 
 /// How the body of an answer is framed towards the client.
@@ -27,6 +27,8 @@ struct Ours<'r> {
     cors: Option<&'r [u8]>,
     /// Name and value.
     session: Option<(&'r [u8], Ref<'r, Vec<u8>>)>,
+    /// What who was asked says to the client.
+    others: &'r [AnswerField],
     is_secure: bool,
 }
 
@@ -34,17 +36,25 @@ struct Ours<'r> {
 
 impl<'r> Ours<'r> {
     fn of(request: &'r Request) -> Self {
-        let session = request.extras.as_ref().and_then(|extras| {
+        let extras = request.extras.as_ref();
+        let session = extras.and_then(|extras| {
             let rule = request.target_tables()?.rule.session.as_ref()?;
             let value = extras.session_field.borrow();
             (!value.is_empty()).then_some((rule.field(), value))
         });
-        Self { hsts: request.hsts(), cors: request.cors.as_deref(), session, is_secure: request.is_secure }
+        Self {
+            hsts: request.hsts(),
+            cors: request.cors.as_deref(),
+            session,
+            others: extras.map_or(&[], |extras| &extras.answer_fields),
+            is_secure: request.is_secure,
+        }
     }
 
     fn contains(&self, name: &[u8]) -> bool {
         (self.hsts.is_some() && name.eq_ignore_ascii_case(HSTS))
             || (self.cors.is_some() && cors::is_field(name))
+            || self.others.iter().any(|other| other.is_alone && name.eq_ignore_ascii_case(&other.name))
     }
 
     fn tell(&self, mut each: impl FnMut(&[u8], &[u8])) {
@@ -56,6 +66,9 @@ impl<'r> Ours<'r> {
         }
         if let Some((name, value)) = &self.session {
             each(name, value);
+        }
+        for other in self.others {
+            each(&other.name, &other.value);
         }
     }
 }
@@ -94,6 +107,11 @@ pub(crate) fn response_fields<'f>(
         | Known::Upgrade => false,
         _ => !hop_by_hop,
     });
+    if request.is_copy {
+        // Not the client's answer: what the rule says of that changes nothing here.
+        fields.for_each(|(name, value, _, _)| each(name, value));
+        return;
+    }
     let ours = Ours::of(request);
     if rule_edits.is_empty() && candidate_edits.is_empty() {
         for (name, value, _, _) in fields.filter(|(name, ..)| !ours.contains(name)) {

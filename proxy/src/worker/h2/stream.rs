@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
+use igw_crds::snapshot::Settings;
 use igw_h1::{Limits, Parsed};
 
 use super::head::{self, Refusal, Rest};
@@ -15,7 +16,8 @@ use super::servers::Job;
 use super::{Http2Connection, tunnel};
 use crate::upstream::local::Leased;
 use crate::worker::Worker;
-use crate::worker::authorize::authorize;
+use crate::worker::authorize::body::{NotKept, Whole, receive};
+use crate::worker::authorize::{Stopped, Uploader, authorize};
 use crate::worker::client::Peer;
 use crate::worker::decide::{decide, refuse};
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
@@ -83,10 +85,15 @@ async fn handle(connection: &Http2Connection, stream: &mut Stream, mut request: 
     let settings = worker.port_settings(connection.port).unwrap_or_else(|| worker.default_settings());
     if request.is_open() {
         let limits = head_limits(&settings);
-        let peer = Rc::clone(&stream.peer);
-        let asking = Box::pin(authorize(worker, &peer, &mut request, &settings, &limits));
-        if let Err(given) = asking.await {
-            return answer(worker, stream, request, &given, End::default());
+        let asking = Box::pin(authorize(worker, stream, &mut request, &settings, &limits));
+        match asking.await {
+            Ok(()) => {}
+            Err(Stopped::Answer(given, end)) => return answer(worker, stream, request, &given, end),
+            Err(Stopped::Gone(failure)) => {
+                request.finish(worker, End::default().facts(0, Some(failure.cause())));
+                stream.client.reset(Reason::CANCEL);
+                return true;
+            }
         }
     }
     let local = match &request.outcome {
@@ -181,5 +188,18 @@ impl Downstream for Stream {
         let ended = attempt::run(worker, client, request, timer, leased, limits, head_limits).await;
         *behind = ended.behind;
         (ended.outcome, ended.progress)
+    }
+}
+
+impl Uploader for Stream {
+    async fn receive(
+        &mut self,
+        worker: &Worker,
+        request: &Request,
+        settings: &Settings,
+        _: &Limits,
+        n_max: usize,
+    ) -> Result<Whole, NotKept> {
+        receive(worker, &mut self.client, request, &self.timer, settings, n_max).await
     }
 }
