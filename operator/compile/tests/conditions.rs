@@ -682,12 +682,13 @@ fn filters_of_listeners_are_found_or_told() {
             "{{type: ExternalAuth, externalAuth: {{protocol: GRPC, grpc: {{}}, backendRef: {{name: auth, namespace: {namespace}, port: 80}}}}}}"
         )
     };
-    let gateway = |filter: &str| {
-        compiled(&format!(
+    let text = |filter: &str| {
+        format!(
             "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: g}}\nspec: {{gatewayClassName: igw, listeners: [{}]}}\n",
             listener(filter)
-        ))
+        )
     };
+    let gateway = |filter: &str| compiled(&text(filter));
     let made = gateway(&auth("default"));
     let filters = &made.snapshot.gateways[0].listeners[0].filters;
     assert!(matches!(filters[..], [Filter::Authorize(_)]), "{filters:?}");
@@ -700,6 +701,15 @@ fn filters_of_listeners_are_found_or_told() {
     assert!(matches!(filters[..], [Filter::Fail { status: 500, .. }]), "{filters:?}");
     let told = conditions(&made.statuses);
     assert!(told.contains(&"Gateway g web ResolvedRefs=False/RefNotPermitted".to_owned()), "{told:?}");
+    // A grant is for the kind that refers.
+    for (kind, is_granted) in [("Gateway", true), ("ListenerSet", false), ("HTTPRoute", false)] {
+        let made = compiled(&format!(
+            "{}---\napiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {{name: x, namespace: elsewhere}}\nspec:\n  from: [{{group: gateway.networking.k8s.io, kind: {kind}, namespace: default}}]\n  to: [{{group: \"\", kind: Service, name: auth}}]\n",
+            text(&auth("elsewhere"))
+        ));
+        let filters = &made.snapshot.gateways[0].listeners[0].filters;
+        assert_eq!(matches!(filters[..], [Filter::Authorize(_)]), is_granted, "{kind}: {filters:?}");
+    }
     let made = gateway("{type: ExtensionRef, extensionRef: {group: example.test, kind: Other, name: x}}");
     assert!(made.snapshot.gateways.iter().all(|gateway| gateway.listeners.is_empty()));
     let told = conditions(&made.statuses);
