@@ -14,6 +14,8 @@ pub mod stored;
 pub mod sync;
 
 #[cfg(feature = "objects")]
+pub mod limits;
+#[cfg(feature = "objects")]
 pub mod objects;
 #[cfg(feature = "objects")]
 pub mod schema;

@@ -5,7 +5,7 @@ use igw_crds::yaml::{Fault, Verdict, judge, parse_value};
 
 fn judged(kind: Kind, text: &str) -> Verdict {
     let tree = parse_value(text).expect("a tree");
-    judge(kind, &ObjectKey::new(kind, "default", "x"), Metadata::default(), &tree)
+    judge(kind, &ObjectKey::new(kind, "default", "x"), Metadata::default(), &tree, None)
 }
 
 #[track_caller]
@@ -49,7 +49,7 @@ fn rules_count_when_the_fields_are_right() {
         Kind::Gateway,
         "spec: {gatewayClassName: a, listeners: [{name: a, port: 1, protocol: HTTP}, {name: a, port: 2, protocol: HTTP}]}",
         &[],
-        &[("spec.listeners[1].name", Fault::Duplicate)],
+        &[("spec.listeners[1]", Fault::Duplicate), ("spec.listeners", Fault::Invalid)],
     );
     let many = vec!["{}"; 17].join(", ");
     check(Kind::HttpRoute, &format!("spec: {{rules: [{many}]}}"), &[], &[("spec.rules", Fault::TooMany)]);

@@ -498,7 +498,7 @@ pub struct HttpRouteRetry {
     /// Tries after the first one. Default 1; 0 = none.
     #[serde(default = "one")]
     #[schemars(range(min = 0))]
-    pub attempts: i32,
+    pub attempts: i64,
     /// Base of the time between tries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<TimeSpan>,
@@ -626,6 +626,6 @@ fn five() -> i32 {
     5
 }
 
-fn one() -> i32 {
+fn one() -> i64 {
     1
 }

@@ -23,7 +23,7 @@ macro_rules! checked_string {
             /// Says what is allowed.
             pub fn parse(text: impl Into<String>) -> Result<Self, String> {
                 let text = text.into();
-                let is_valid = ($min..=$max).contains(&text.len()) && $check(&text);
+                let is_valid = ($min..=$max).contains(&text.chars().count()) && $check(&text);
                 if is_valid { Ok(Self(text.into())) } else { Err(format!("`{text}` is not valid (allowed: {})", $allowed)) }
             }
 
@@ -309,7 +309,7 @@ pub(crate) fn is_label(text: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
 }
 
-fn is_subdomain(text: &str) -> bool {
+pub(crate) fn is_subdomain(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 

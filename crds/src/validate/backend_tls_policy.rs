@@ -49,14 +49,6 @@ pub(crate) fn backend_tls_policy(spec: &BackendTlsPolicySpec, problems: &mut Pro
         8,
         "references",
     );
-    if let Some(set) = well_known
-        && set != "System"
-        && !set.split_once('/').is_some_and(|(domain, name)| domain.contains('.') && !name.is_empty())
-    {
-        problems
-            .add(format!("{field}.wellKnownCACertificates"), format!("`{set}` is no set of authorities"))
-            .allows(format!("System, {FINGERPRINTS}"));
-    }
     if well_known == Some(FINGERPRINTS) {
         fingerprints(spec.options.get(FINGERPRINTS).map(String::as_str), problems);
     }
@@ -98,7 +90,7 @@ fn subject_alt_name(field: &str, name: &SubjectAltName, problems: &mut Problems)
             .hints("remove it, or change `type`");
     }
     if let Some(uri) = &name.uri {
-        problems.length(&format!("{field}.uri"), uri.len(), 1, 253, "characters");
+        problems.length(&format!("{field}.uri"), uri.chars().count(), 1, 253, "characters");
         let has_scheme = uri.split_once(':').is_some_and(|(scheme, rest)| {
             !rest.is_empty() && !scheme.contains(['/', '?', '#']) && !scheme.is_empty()
         });

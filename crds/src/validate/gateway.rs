@@ -10,7 +10,7 @@ use crate::objects::names::{ControllerName, Group, Hostname};
 use crate::yaml::Fault;
 
 pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
-    problems.length("spec.gatewayClassName", spec.gateway_class_name.len(), 1, 253, "characters");
+    problems.length("spec.gatewayClassName", spec.gateway_class_name.chars().count(), 1, 253, "characters");
     problems.length("spec.addresses", spec.addresses.len(), 0, 16, "addresses");
     listeners(&spec.listeners, problems);
     let mut values = HashSet::new();
@@ -37,7 +37,8 @@ pub(crate) fn gateway(spec: &GatewaySpec, problems: &mut Problems) {
                 .add(format!("{field}.value"), format!("`{}` is no host name", address.value))
                 .allows("a DNS name in lower case");
         }
-        if !address.value.is_empty() && !values.insert((&address.r#type, &address.value)) {
+        let is_told_apart = matches!(address.r#type.as_str(), "IPAddress" | "Hostname");
+        if is_told_apart && !address.value.is_empty() && !values.insert((&address.r#type, &address.value)) {
             problems
                 .add(format!("{field}.value"), format!("`{}` stands twice", address.value))
                 .is_a(Fault::Duplicate)

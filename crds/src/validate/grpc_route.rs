@@ -39,7 +39,7 @@ fn rule(field: &str, rule: &GrpcRouteRule, problems: &mut Problems) {
 }
 
 fn backend(field: &str, backend: &GrpcBackendRef, problems: &mut Problems) {
-    problems.length(&format!("{field}.name"), backend.name.len(), 1, 253, "characters");
+    problems.length(&format!("{field}.name"), backend.name.chars().count(), 1, 253, "characters");
     if backend.group.as_str().is_empty() && backend.kind.as_str() == "Service" && backend.port.is_none() {
         problems.add(field, "a Service reference needs a port").hints("add `port`");
     }
@@ -55,7 +55,7 @@ fn method(field: &str, one: &GrpcMethodMatch, problems: &mut Problems) {
     for (name, text) in [("service", &one.service), ("method", &one.method)] {
         let Some(text) = text else { continue };
         let field = format!("{field}.{name}");
-        problems.length(&field, text.len(), 0, 1024, "characters");
+        problems.length(&field, text.chars().count(), 0, 1024, "characters");
         if one.r#type == ValueMatchType::RegularExpression || text.is_empty() {
             continue;
         }

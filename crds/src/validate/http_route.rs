@@ -82,7 +82,7 @@ fn rule(field: &str, rule: &HttpRouteRule, problems: &mut Problems) {
     }
     for (index, backend) in rule.backend_refs.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
-        problems.length(&format!("{field}.name"), backend.name.len(), 1, 253, "characters");
+        problems.length(&format!("{field}.name"), backend.name.chars().count(), 1, 253, "characters");
         if backend.group.as_str().is_empty() && backend.kind.as_str() == "Service" && backend.port.is_none() {
             problems.add(&field, "a Service reference needs a port").hints("add `port`");
         }
@@ -129,7 +129,7 @@ fn rule(field: &str, rule: &HttpRouteRule, problems: &mut Problems) {
 fn one_match(field: &str, one: &HttpRouteMatch, problems: &mut Problems) {
     let path_field = format!("{field}.path.value");
     let path = &one.path.value;
-    problems.length(&path_field, path.len(), 0, 1024, "characters");
+    problems.length(&path_field, path.chars().count(), 0, 1024, "characters");
     if one.path.r#type != PathMatchType::RegularExpression {
         literal_path(&path_field, path, problems);
     }
@@ -372,7 +372,7 @@ fn path_modifier(field: &str, path: &HttpPathModifier, rule: &HttpRouteRule, pro
         [("replaceFullPath", &path.replace_full_path), ("replacePrefixMatch", &path.replace_prefix_match)]
     {
         let Some(value) = value else { continue };
-        problems.length(&format!("{field}.{name}"), value.len(), 0, 1024, "characters");
+        problems.length(&format!("{field}.{name}"), value.chars().count(), 0, 1024, "characters");
         let is_printable =
             value.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'?' && byte != b'#');
         if !is_printable || !(value.is_empty() || value.starts_with('/')) {

@@ -26,7 +26,7 @@ fn rules(rules: &[L4RouteRule], problems: &mut Problems) {
         problems.length(&field, rule.backend_refs.len(), 1, 16, "back ends");
         for (index, backend) in rule.backend_refs.iter().enumerate() {
             let field = format!("{field}[{index}]");
-            problems.length(&format!("{field}.name"), backend.name.len(), 1, 253, "characters");
+            problems.length(&format!("{field}.name"), backend.name.chars().count(), 1, 253, "characters");
             let is_service = backend.group.as_str().is_empty() && backend.kind.as_str() == "Service";
             if is_service && backend.port.is_none() {
                 problems.add(&field, "a Service reference needs a port").hints("add `port`");

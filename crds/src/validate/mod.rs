@@ -16,8 +16,10 @@ use crate::yaml::Fault;
 /// One broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Field, like `spec.rules[0].matches`.
+    /// Field that is named, like `spec.rules[0].matches`: where the rule stands.
     pub field: String,
+    /// Field that is wrong: the same, or one below.
+    pub place: String,
     /// Sort of the mistake.
     pub fault: Fault,
     /// What is wrong.
@@ -71,13 +73,7 @@ pub fn validate(object: &Object) -> Vec<Problem> {
 
 impl Problems {
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) -> &mut Problem {
-        self.found.push(Problem {
-            field: field.into(),
-            fault: Fault::Invalid,
-            message: message.into(),
-            allowed: None,
-            hint: None,
-        });
+        self.found.push(Problem::new(field, Fault::Invalid, message));
         let last = self.found.len() - 1;
         &mut self.found[last]
     }
@@ -128,6 +124,17 @@ impl Problems {
 // === impl Problem ===
 
 impl Problem {
+    pub(crate) fn new(field: impl Into<String>, fault: Fault, message: impl Into<String>) -> Self {
+        let field = field.into();
+        Self { place: field.clone(), field, fault, message: message.into(), allowed: None, hint: None }
+    }
+
+    /// The field that is wrong, where another one is named.
+    pub(crate) fn is_at(&mut self, place: &str) -> &mut Self {
+        self.place = place.to_owned();
+        self
+    }
+
     pub(crate) fn is_a(&mut self, fault: Fault) -> &mut Self {
         self.fault = fault;
         self

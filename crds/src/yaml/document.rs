@@ -1,6 +1,6 @@
 //! Reads a file: documents, what is wrong with the others, and what is not ours.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::split::{Piece, split};
 use super::suggest::nearest;
 use super::tree::{self, Node, Position, Value};
+use crate::limits;
 use crate::objects::kind::LATER;
 use crate::objects::{DEFAULT_NAMESPACE, Kind, Metadata, Object, ObjectKey, Spec};
 use crate::validate::{self, Problem};
@@ -271,8 +272,18 @@ fn interpret(home: &str, piece: &Piece<'_>, is_lenient: bool) -> Outcome {
         }
     };
     let object = Object { key: key.clone(), metadata, spec };
-    findings
-        .extend(validate::validate(&object).into_iter().map(|problem| finding_of_problem(problem, &root)));
+    let mut problems = validate::validate(&object);
+    // What is told already is not told again as the limit or the rule of the Gateway API that it breaks.
+    let mut lines: HashSet<u32> = problems.iter().map(|problem| root.locate(&problem.place).line).collect();
+    let examined = limits::examine(kind, &root.to_json(), None);
+    for problem in examined.into_iter().flat_map(|examined| examined.problems) {
+        let line = root.locate(&problem.place).line;
+        if problems.is_empty() || lines.insert(line) {
+            lines.insert(line);
+            problems.push(problem);
+        }
+    }
+    findings.extend(problems.into_iter().map(|problem| finding_of_problem(problem, &root)));
     Outcome { found: Found::Object(Arc::new(object)), findings, key: Some(key) }
 }
 
@@ -465,7 +476,7 @@ fn finding_of_problem(problem: Problem, root: &Node) -> Finding {
         severity: Severity::Error,
         fault: problem.fault,
         missing: None,
-        at: root.locate(&problem.field),
+        at: root.locate(&problem.place),
         field: problem.field,
         message: problem.message,
         allowed: problem.allowed,

@@ -20,7 +20,7 @@ pub fn parse_value(text: &str) -> Result<Json, String> {
 
 impl Node {
     /// The tree in JSON.
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         match &self.value {
             Value::Hidden => Json::Null,
             Value::Sequence(items) => Json::Array(items.iter().map(Self::to_json).collect()),

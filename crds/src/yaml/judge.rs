@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::document::{Finding, decode_spec};
 use super::fault::Fault;
 use super::tree::{Node, Position, Value};
+use crate::limits;
 use crate::objects::{Kind, Metadata, Object, ObjectKey};
 use crate::validate;
 
@@ -16,6 +17,10 @@ use crate::validate;
 pub struct Verdict {
     /// The object with defaults, where nothing is wrong.
     pub object: Option<Object>,
+    /// For kinds of the Gateway API: the content with defaults, as a server with its CRDs completes it.
+    pub content: Option<serde_json::Value>,
+    /// Rules that were not looked at because of other mistakes.
+    pub is_unfinished: bool,
     /// Paths of fields that the kind does not have. They are as good as absent.
     pub unknown: Vec<String>,
     /// What is wrong.
@@ -29,6 +34,8 @@ pub struct Mistake {
     pub field: String,
     /// Sort of the mistake.
     pub fault: Fault,
+    /// Field that is wrong: the same, or one below. None where it is `field`.
+    pub place: Option<String>,
     /// It breaks a rule between fields that are right by themselves.
     pub is_rule: bool,
     /// What is wrong.
@@ -39,9 +46,28 @@ pub struct Mistake {
 
 /// Judges the content of an object; its metadata is the caller's.
 #[must_use]
-pub fn judge(kind: Kind, key: &ObjectKey, metadata: Metadata, tree: &serde_json::Value) -> Verdict {
-    let mut root = Node::of_json(tree);
+pub fn judge(
+    kind: Kind,
+    key: &ObjectKey,
+    metadata: Metadata,
+    tree: &serde_json::Value,
+    before: Option<&serde_json::Value>,
+) -> Verdict {
     let mut verdict = Verdict::default();
+    let examined = limits::examine(kind, tree, before);
+    let mut root = Node::of_json(examined.as_ref().map_or(tree, |examined| &examined.content));
+    if let Some(examined) = examined {
+        verdict.unknown = examined.unknown;
+        verdict.is_unfinished = examined.is_unfinished;
+        verdict.mistakes = examined.problems.into_iter().map(Mistake::of_limit).collect();
+        verdict.content = Some(examined.content);
+        if verdict.unknown.len() > FINDINGS_MAX {
+            verdict.mistakes.push(Mistake::too_many());
+        }
+        if !verdict.mistakes.is_empty() {
+            return verdict;
+        }
+    }
     let mut hidden: HashSet<(Position, String)> = HashSet::new();
     for _ in 0..FINDINGS_MAX {
         let finding = match decode_spec(kind, &root) {
@@ -73,19 +99,38 @@ pub fn judge(kind: Kind, key: &ObjectKey, metadata: Metadata, tree: &serde_json:
         };
     }
     if verdict.mistakes.is_empty() {
-        let message = format!("more than {FINDINGS_MAX} fields that nobody knows");
-        verdict.mistakes.push(Mistake {
-            field: String::new(),
-            fault: Fault::Invalid,
-            is_rule: false,
-            message,
-            allowed: None,
-        });
+        verdict.mistakes.push(Mistake::too_many());
     }
     verdict
 }
 
 // === impl Mistake ===
+
+impl Mistake {
+    fn too_many() -> Self {
+        Self {
+            field: String::new(),
+            fault: Fault::Invalid,
+            place: None,
+            is_rule: false,
+            message: format!("more than {FINDINGS_MAX} fields that nobody knows"),
+            allowed: None,
+        }
+    }
+
+    /// A limit or a rule of the Gateway API, which names its field as a server does.
+    fn of_limit(problem: validate::Problem) -> Self {
+        let place = (problem.place != problem.field).then_some(problem.place);
+        Self {
+            field: problem.field,
+            fault: problem.fault,
+            place,
+            is_rule: false,
+            message: problem.message,
+            allowed: problem.allowed,
+        }
+    }
+}
 
 impl From<Finding> for Mistake {
     fn from(finding: Finding) -> Self {
@@ -97,6 +142,7 @@ impl From<Finding> for Mistake {
         Self {
             field,
             fault: finding.fault,
+            place: None,
             is_rule: false,
             message: finding.message,
             allowed: finding.allowed,
@@ -109,6 +155,7 @@ impl From<validate::Problem> for Mistake {
         Self {
             field: problem.field,
             fault: problem.fault,
+            place: None,
             is_rule: true,
             message: problem.message,
             allowed: problem.allowed,

