@@ -61,7 +61,7 @@ fn a_client_stays_with_its_endpoint() -> anyhow::Result<()> {
     };
     let objects = |weights: &str, of_old: std::ops::Range<usize>| {
         gateway(address)
-            + &route("r", "/", "", weights)
+            + &route("r", "/", "cookie: {}", weights)
             + &backend("old", &names(of_old))
             + &backend("new", &names(2..4))
     };
@@ -161,8 +161,8 @@ fn an_answer_of_the_gateway_begins_no_session() -> anyhow::Result<()> {
     let all = origins(&up, &["1"])?;
     let target = |name: &str| format!("{{{}}}", to_backend(name));
     let objects = gateway(address)
-        + &route("gone", "/gone", "", &target("gone"))
-        + &route("half", "/half", "", &target("half"))
+        + &route("gone", "/gone", "cookie: {}", &target("gone"))
+        + &route("half", "/half", "cookie: {}", &target("half"))
         + &backend("gone", &[gone])
         + &backend("half", &[gone, all[0].address]);
     up.write("all.yaml", &objects)?;
@@ -182,7 +182,7 @@ fn an_answer_of_the_gateway_begins_no_session() -> anyhow::Result<()> {
 fn a_client_stays_with_its_endpoint_whatever_node_it_comes_to() -> anyhow::Result<()> {
     let (mut stage, addresses) = Stage::serving(Delays::none())?;
     let kept = igw_e2e::stage::route("kept", "public", HOST, "web", 9001)
-        .replace("- backendRefs", "- sessionPersistence: {}\n      backendRefs");
+        .replace("- backendRefs", "- sessionPersistence: {cookie: {}}\n      backendRefs");
     stage.apply("n1", "shop", &kept)?;
     let mut sessions = Vec::new();
     for address in &addresses {
