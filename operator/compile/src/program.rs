@@ -18,7 +18,7 @@ pub struct Proxies {
     pub report: Report,
     /// Gateways that do not take traffic as they should yet, and why.
     pub waits: BTreeMap<String, String>,
-    /// Addresses at which gateways are reached, where they are not those that are bound.
+    /// Addresses at which gateways without addresses of their own are reached, where they are not those that are bound.
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
@@ -42,7 +42,9 @@ pub fn program(compiled: &Compiled, proxies: &Proxies) -> Vec<(ObjectKey, Arc<St
                     None => {
                         let of = |listener: &str| reports.get(&(name.as_str(), listener)).copied();
                         if let Some(bound) = programmed(&mut gateway.conditions, &mut gateway.listeners, of) {
-                            gateway.addresses = addresses(proxies.addresses.get(&name), bound);
+                            let reached =
+                                proxies.addresses.get(&name).filter(|_| gateway.addresses.is_empty());
+                            gateway.addresses = addresses(reached, bound);
                         }
                     }
                 }
@@ -117,9 +119,9 @@ fn programmed<'r>(
     Some(bound)
 }
 
-/// Addresses at which a gateway is reached: those that are known, else those that are bound.
-fn addresses(known: Option<&Vec<IpAddr>>, bound: Vec<IpAddr>) -> Vec<StatusAddress> {
-    let mut addresses = known.filter(|known| !known.is_empty()).cloned().unwrap_or(bound);
+/// Addresses at which a gateway is reached: those of its proxies, if it has none of its own, else those that are bound.
+fn addresses(reached: Option<&Vec<IpAddr>>, bound: Vec<IpAddr>) -> Vec<StatusAddress> {
+    let mut addresses = reached.filter(|reached| !reached.is_empty()).cloned().unwrap_or(bound);
     addresses.sort_unstable();
     addresses.dedup();
     addresses

@@ -10,7 +10,7 @@ mod observe;
 mod settle;
 mod write;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::Value;
@@ -65,8 +65,15 @@ type Spot = (usize, Arc<str>, Arc<str>);
 struct State {
     revision: u64,
     shelves: Vec<Shelf>,
-    /// Objects that the owner is asked about right now.
-    busy: HashSet<Spot>,
+    /// Objects that the owner is asked about right now, with what was seen of those that do not show yet.
+    busy: HashMap<Spot, Option<Early>>,
+}
+
+/// A status that came before its object shows.
+struct Early {
+    /// The object that it is of.
+    uid: Option<String>,
+    status: Value,
 }
 
 // === impl Settings ===
@@ -119,7 +126,7 @@ impl Store {
         let state = State {
             revision: settings.first_revision,
             shelves: std::iter::repeat_with(shelf).take(n_kinds).collect(),
-            busy: HashSet::new(),
+            busy: HashMap::new(),
         };
         let changed = std::iter::repeat_with(|| watch::Sender::new(settings.first_revision)).take(n_kinds);
         Self {

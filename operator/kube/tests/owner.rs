@@ -214,6 +214,34 @@ async fn a_status_that_comes_while_a_spec_is_written_stays() -> anyhow::Result<(
     Ok(())
 }
 
+#[tokio::test]
+async fn a_status_that_comes_before_its_object_shows_waits_for_it() -> anyhow::Result<()> {
+    let owner = Careful::new();
+    let house =
+        Arc::new(House::with(Arc::clone(&owner) as Arc<dyn Persist>, Arc::new(Everybody), false).await?);
+    let status = json!({"conditions": [{"type": "Accepted", "status": "True"}]});
+    // The owner of `known` says which object it is; a status of another object of the name is not its own.
+    for (uid, wanted) in [("of-the-owner", &status), ("of-an-earlier-one", &Value::Null)] {
+        let gate = owner.close("known");
+        let n_asked = owner.n_asked.load(Ordering::SeqCst);
+        let writer = tokio::spawn({
+            let house = Arc::clone(&house);
+            async move { house.post(GATEWAYS, &gateway("known")).await }
+        });
+        asked(&owner, n_asked + 1).await?;
+        let mut early = seen(&house, "gateways", "known", gateway("known"), Some(status.clone()));
+        early.identity.uid = Some(uid.to_owned());
+        house.store.observe(&[], vec![early], house.store.revision());
+        house.get(&format!("{GATEWAYS}/known")).await?.expect(404);
+        gate.add_permits(2);
+        writer.await??.expect(201);
+        let now = house.get(&format!("{GATEWAYS}/known")).await?.value();
+        assert_eq!(now["status"], *wanted, "{uid}");
+        house.delete(&format!("{GATEWAYS}/known")).await?.expect(200);
+    }
+    Ok(())
+}
+
 /// Knows one token, whose holder may read routes of one namespace.
 struct Guarded;
 

@@ -72,6 +72,7 @@ pub fn run(args: OperatorArgs) -> Result<Exit, Failure> {
         listen: args.listen,
         admin: args.admin,
         places: Places { proxy, state: args.proxy_state },
+        services: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use igw_compile::Services;
 use igw_opensvc::{Client, EventKind, Filter, Subscription};
 use jiff::Timestamp;
 use rand::RngExt as _;
@@ -45,6 +46,8 @@ pub struct Options {
     pub places: Places,
     /// Where the dialect of Kubernetes is spoken, and who says whose tokens are shown there; nowhere without.
     pub dialect: Option<(SocketAddr, Daemon)>,
+    /// Services that somebody tells, in place of DNS.
+    pub services: Option<Services>,
 }
 
 /// What leads into a running operator.
@@ -52,6 +55,8 @@ pub struct Options {
 pub struct Link {
     /// Changes of inputs that are on every node.
     pub arrivals: mpsc::UnboundedSender<Arrival>,
+    /// Services with their endpoints.
+    pub services: mpsc::UnboundedSender<Services>,
     /// What there is, with statuses.
     pub view: watch::Receiver<Arc<View>>,
 }
@@ -61,6 +66,14 @@ pub struct Link {
 /// # Errors
 /// Says what keeps it from starting, or who took over.
 pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
+    run_linked(client, options, |_| {}).await
+}
+
+/// The same; `linked` gets what leads into it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_linked(client: Client, options: Options, linked: impl FnOnce(Link)) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
@@ -74,7 +87,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let mut servers = JoinSet::new();
     // It lives as long as the loop.
     let (arrivals, mut coming) = mpsc::unbounded_channel();
-    let link = Link { arrivals, view: view.clone() };
+    let (telling, mut told) = mpsc::unbounded_channel();
+    let link = Link { arrivals, services: telling, view: view.clone() };
     let mut address = None;
     if let Some((place, daemon)) = &options.dialect {
         let listener = TcpListener::bind(place).await.with_context(|| {
@@ -103,6 +117,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
         places: options.places,
         holder: holder(),
         dialect: address,
+        services: options.services,
     };
     let seen = Arc::new(Seen::default());
     let (wants, inputs) = watch::channel(None);
@@ -121,6 +136,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
     let jitter = Duration::from_millis(rand::rng().random_range(0..5_000));
     let mut engine = Engine::new(settings, outlets, jitter, Instant::now());
     info!(cluster = client.target(), "operator started");
+    linked(link.clone());
     let mut events = client.events(subscription());
     let (answered, mut answers) = mpsc::unbounded_channel::<(Call, Result<Answer, igw_opensvc::Error>)>();
     let mut calls = JoinSet::new();
@@ -142,8 +158,8 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
             return Err(anyhow!("{reason}"));
         }
         let wake = engine.wake(now);
-        // Arms: an answer of the cluster; an event; a proxy's report; news of certificates; a change through kubectl;
-        // the engine's own time; a signal to end.
+        // Arms: an answer of the cluster; an event; a proxy's report; a change through kubectl; Services that are told;
+        // news of certificates; the engine's own time; a signal to end.
         tokio::select! {
             Some((call, answer)) = answers.recv() => engine.answer(&call, answer, Instant::now()),
             signal = events.next() => match signal {
@@ -152,6 +168,7 @@ pub async fn run(client: Client, options: Options) -> anyhow::Result<()> {
             },
             Some(report) = reports.recv() => engine.report(report, Instant::now(), Timestamp::now()),
             Some(arrival) = coming.recv() => engine.arrive(arrival, Instant::now()),
+            Some(services) = told.recv() => engine.tell_services(services, Instant::now()),
             Ok(()) = outputs.changed() => engine.issued(Instant::now()),
             () = tokio::time::sleep_until(wake.into()) => {}
             _ = terminate.recv() => break,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use igw_compile::Compiled;
+use igw_compile::{Compiled, Services as Told};
 use igw_crds::objects::ObjectKey;
 use igw_crds::sync::SyncRequest;
 use igw_opensvc::{
@@ -33,6 +33,7 @@ use super::inputs::{Inputs, LIST_GRACE};
 use super::issuance::Issuance;
 use super::layout::{self, LEASE_BOOK, LEDGER_BOOK, STATUS, STATUS_BOOK, SYSTEM, is_input, is_ours};
 use super::materials::Materials;
+use super::neighbours::Neighbours;
 use super::owned::{self, Owned};
 use super::proxies::Reports;
 use super::rollout::Rollouts;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub holder: String,
     /// Where the dialect of Kubernetes is spoken, if anywhere.
     pub dialect: Option<SocketAddr>,
+    /// Services that are told, if somebody tells them: none of them is asked of DNS.
+    pub services: Option<Told>,
 }
 
 /// Where decisions go.
@@ -162,9 +165,7 @@ pub struct Engine {
     reports: Reports,
     rollouts: Rollouts,
     term: Term,
-    /// Services of others, by name, with the moment since when lists do not have them.
-    neighbours: BTreeMap<ObjectPath, Option<Instant>>,
-    names: Names,
+    neighbours: Neighbours,
     addresses: Addresses,
     /// State and addresses of others' instances, as events tell them.
     instances: BTreeMap<(ObjectPath, String), (Availability, Vec<IpAddr>)>,
@@ -207,15 +208,6 @@ pub struct Engine {
     jitter: Duration,
 }
 
-/// What complete lists of names said.
-#[derive(Debug, Default)]
-struct Names {
-    last: BTreeSet<ObjectPath>,
-    /// Since when lists name the same objects.
-    equal_since: Option<Instant>,
-    listed_at: Option<Instant>,
-}
-
 // === impl Addresses ===
 
 impl Addresses {
@@ -244,8 +236,7 @@ impl Engine {
             services: Services::default(),
             reports: Reports::default(),
             rollouts: Rollouts::default(),
-            neighbours: BTreeMap::new(),
-            names: Names::default(),
+            neighbours: Neighbours::default(),
             addresses: Addresses::default(),
             instances: BTreeMap::new(),
             hints: Vec::new(),
@@ -326,7 +317,7 @@ impl Engine {
                 self.outlets.metrics.stream(true);
                 self.is_down = false;
                 self.inputs.distrust();
-                self.names = Names { last: std::mem::take(&mut self.names.last), ..Names::default() };
+                self.neighbours.distrust();
                 self.next_list = now;
                 self.next_look = now;
             }
@@ -346,7 +337,7 @@ impl Engine {
                     self.inputs.announce(&path, &layout::version(settings));
                 } else if is_ours(&path) && path.kind().holds_keys() {
                     self.owned.announce(&path, &layout::version(settings));
-                } else if path.kind() == Kind::Svc && self.neighbours.insert(path.clone(), None).is_none() {
+                } else if path.kind() == Kind::Svc && self.neighbours.meet(&path) {
                     self.decide_soon(now);
                 }
                 self.services.touch(&path);
@@ -414,6 +405,14 @@ impl Engine {
     pub fn arrive(&mut self, arrival: Arrival, now: Instant) {
         self.inputs.ask(&arrival.path, now);
         self.arrivals.arrive(arrival);
+    }
+
+    /// Somebody says which Services there are, with their endpoints.
+    pub fn tell_services(&mut self, services: Told, now: Instant) {
+        if self.settings.services.as_ref() != Some(&services) {
+            self.settings.services = Some(services);
+            self.decide_soon(now);
+        }
     }
 
     /// Certificates stand otherwise than before.
@@ -660,39 +659,11 @@ impl Engine {
 
     fn named(&mut self, names: Vec<ObjectPath>, now: Instant) {
         self.is_listing = self.is_listing.saturating_sub(1);
-        let names: BTreeSet<ObjectPath> = names.into_iter().collect();
         let is_complete = self.around.as_ref().is_some_and(|around| around.lost.is_empty());
-        let is_equal = names == self.names.last && !names.is_empty();
-        if !is_equal {
-            self.names.equal_since = None;
-        }
-        if !names.is_empty() {
-            self.names.equal_since.get_or_insert(now);
-        }
-        self.names.listed_at = Some(now);
-        let mut changed = false;
-        for path in names.iter().filter(|path| path.kind() == Kind::Svc) {
-            changed |= self.neighbours.insert(path.clone(), None).is_none();
-        }
-        if is_complete {
-            let n_before = self.neighbours.len();
-            self.neighbours.retain(|path, since| {
-                if names.contains(path) {
-                    return true;
-                }
-                let first = *since.get_or_insert(now);
-                if !is_equal {
-                    *since = Some(now);
-                }
-                !(is_equal && now.saturating_duration_since(first) >= LIST_GRACE)
-            });
-            changed |= n_before != self.neighbours.len();
-        }
-        self.names.last = names;
-        if is_complete && is_equal {
-            let (last, since) = (&self.names.last, self.names.equal_since);
-            let is_proof = since.is_some_and(|since| now.saturating_duration_since(since) >= LIST_GRACE);
-            changed |= is_proof && self.materials.gone(|path| !last.contains(path));
+        let mut changed = self.neighbours.list(names.into_iter().collect(), is_complete, now);
+        let neighbours = &self.neighbours;
+        if is_complete && neighbours.equal_for(now).is_some_and(|equal| equal >= LIST_GRACE) {
+            changed |= self.materials.gone(|path| !neighbours.names(path));
         }
         self.schedule_list(now);
         if changed {
@@ -701,9 +672,8 @@ impl Engine {
     }
 
     fn schedule_list(&mut self, now: Instant) {
-        let has_absent = self.inputs.has_absent()
-            || self.materials.has_lost()
-            || self.neighbours.values().any(Option::is_some);
+        let has_absent =
+            self.inputs.has_absent() || self.materials.has_lost() || self.neighbours.has_missing();
         let pause = if self.has_list_failed {
             RETRY
         } else if !self.is_leading {
@@ -722,7 +692,7 @@ impl Engine {
             return;
         }
         // The last list has to be younger than the wait for the predecessor.
-        if self.names.listed_at.is_none_or(|at| now.saturating_duration_since(at) > STARTING_LIST * 2) {
+        if self.neighbours.age(now).is_none_or(|age| age > STARTING_LIST * 2) {
             self.next_list = self.next_list.min(now);
             return;
         }
@@ -733,10 +703,8 @@ impl Engine {
 
     /// Whether enough is known to decide anything.
     fn is_ready(&self, now: Instant) -> bool {
-        let is_stable = self
-            .names
-            .equal_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= STABLE || self.is_leading);
+        let is_stable =
+            self.neighbours.equal_for(now).is_some_and(|equal| equal >= STABLE || self.is_leading);
         // An input that cannot be read must not hold up the others for ever.
         let is_read = self.inputs.is_read() || now.saturating_duration_since(self.started) >= READ_PATIENCE;
         self.around.is_some() && self.term.epoch().is_some() && (is_stable || self.is_leading) && is_read

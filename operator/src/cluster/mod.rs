@@ -22,6 +22,7 @@ pub mod issuance;
 pub mod layout;
 mod materials;
 pub mod mirror;
+mod neighbours;
 pub mod owned;
 pub mod plan;
 pub mod proxies;

@@ -29,6 +29,7 @@ use crate::embedded::Engine;
 
 pub use mirror::Mirror;
 pub use owner::Owner;
+pub use writes::Writes;
 
 /// Where the dialect is spoken. Whoever reaches it may do everything.
 #[derive(Clone, Debug, PartialEq, Eq)]

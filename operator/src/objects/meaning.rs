@@ -150,10 +150,7 @@ pub fn notices_of(compiled: &Compiled, gathered: &Gathered, is_cluster: bool) ->
 /// Fields of a GatewayConfig that do nothing where it stands.
 fn idle_fields(key: &ObjectKey, spec: &GatewayConfigSpec, is_cluster: bool) -> Vec<(String, String)> {
     if is_cluster {
-        let message = "takes effect with igw up only; the operator goes on without it";
-        let pool =
-            (!spec.address_pool.is_empty()).then(|| ("spec.addressPool".to_owned(), message.to_owned()));
-        return pool.into_iter().collect();
+        return Vec::new();
     }
     let of_cluster = [
         ("topology", spec.topology.is_some()),

@@ -51,7 +51,10 @@ struct Serve {
     /// Version of the Gateway API that the server says it has: the suite's
     #[arg(long, value_name = "VERSION", default_value = "v1.6.3")]
     bundle: String,
-    /// Port of igw's admin address; that of its proxy is the next one
+    /// Serve with `igw operator` on an emulated cluster of three nodes, in place of `igw up`
+    #[arg(long)]
+    cluster: bool,
+    /// Port of igw's admin address; that of its proxy is the next one, and proxies of a cluster sync with the one after
     #[arg(long, value_name = "PORT", default_value_t = 6581)]
     admin: u16,
     /// File for the configuration of clients, which appears when they are welcome
@@ -101,6 +104,8 @@ async fn serve(arguments: Serve) -> anyhow::Result<()> {
         class: arguments.class,
         bundle: arguments.bundle,
         admin: [local(arguments.admin), local(arguments.admin.saturating_add(1))],
+        sync: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), arguments.admin.saturating_add(2)),
+        is_cluster: arguments.cluster,
     };
     let addresses = Addresses::new(arguments.pods, 16);
     // The server reads logs where they are.

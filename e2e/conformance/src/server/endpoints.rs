@@ -1,22 +1,22 @@
-//! Services and EndpointSlices become the Services of the engine.
+//! Services and EndpointSlices become the Services of what is behind.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use igw::embedded::Engine;
 use igw_compile::{ServicePort, Services};
 use igw_kube::{Resource, Store};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::behind::Tell;
 use super::kinds::Core;
 
-/// From the store to the engine.
+/// From the store to what is behind it.
 pub(crate) struct Endpoints {
     store: Arc<Store>,
-    engine: Engine,
+    tell: Tell,
     services: (Arc<Resource>, watch::Receiver<u64>),
     slices: (Arc<Resource>, watch::Receiver<u64>),
 }
@@ -24,23 +24,23 @@ pub(crate) struct Endpoints {
 // === impl Endpoints ===
 
 impl Endpoints {
-    pub(crate) fn new(store: Arc<Store>, core: &Core, engine: Engine) -> anyhow::Result<Self> {
+    pub(crate) fn new(store: Arc<Store>, core: &Core, tell: Tell) -> anyhow::Result<Self> {
         let follow = |kind: &Arc<Resource>| {
             let changes = store.subscribe(kind).context("the store knows no Services")?;
             anyhow::Ok((Arc::clone(kind), changes))
         };
         let (services, slices) = (follow(&core.services)?, follow(&core.slices)?);
-        Ok(Self { store, engine, services, slices })
+        Ok(Self { store, tell, services, slices })
     }
 
-    /// Tells the engine of every change, as long as the store lives.
+    /// Tells of every change, as long as the store lives.
     pub(crate) async fn run(mut self) {
         loop {
             self.services.1.mark_unchanged();
             self.slices.1.mark_unchanged();
             let (services, _) = self.store.list(&self.services.0, "");
             let (slices, _) = self.store.list(&self.slices.0, "");
-            self.engine.tell_services(known(&services, &slices));
+            (self.tell)(known(&services, &slices));
             // Arms: a Service changes; a slice does.
             let changed = tokio::select! {
                 changed = self.services.1.changed() => changed,

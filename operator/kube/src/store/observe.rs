@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::settle::same_content;
 use super::write::identify;
-use super::{Place, Store};
+use super::{Early, Place, Store};
 use crate::metadata;
 use crate::persist::Identity;
 use crate::resource::Resource;
@@ -98,12 +98,17 @@ impl Store {
         let Seen { place, object, status, identity } = seen;
         let mut state = self.state();
         let now = state.shelf(&place.resource).and_then(|shelf| shelf.get(&place.namespace, &place.name));
-        let is_newer =
-            state.busy.contains(&place.spot()) || now.as_ref().is_some_and(|now| revision(now) > since);
-        if is_newer {
-            drop(state);
-            if let Some(status) = status {
-                self.set_status(&place, status);
+        let busy = state.busy.get_mut(&place.spot());
+        if busy.is_some() || now.as_ref().is_some_and(|now| revision(now) > since) {
+            match (busy, status) {
+                (Some(early), Some(status)) if now.is_none() => {
+                    *early = Some(Early { uid: identity.uid, status });
+                }
+                (_, Some(status)) => {
+                    drop(state);
+                    self.set_status(&place, status);
+                }
+                (_, None) => {}
             }
             return;
         }
@@ -122,7 +127,7 @@ impl Store {
         let mut state = self.state();
         let now = state.shelf(&place.resource).and_then(|shelf| shelf.get(&place.namespace, &place.name));
         let is_newer = now.as_ref().is_none_or(|now| revision(now) > since);
-        if is_newer || state.busy.contains(&place.spot()) {
+        if is_newer || state.busy.contains_key(&place.spot()) {
             return;
         }
         let shown = state.put(place, None);

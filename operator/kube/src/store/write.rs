@@ -120,6 +120,7 @@ impl Store {
         let place = &change.place;
         let mut state = self.state();
         let now = state.shelf(&place.resource).and_then(|shelf| shelf.get(&place.namespace, &place.name));
+        let early = state.busy.get_mut(&place.spot()).and_then(Option::take);
         let wanted = change.after.as_deref().cloned().map(|mut after| {
             // The other part may have changed meanwhile.
             if let (Some(now), Some(fields)) = (&now, after.as_object_mut())
@@ -138,6 +139,12 @@ impl Store {
                 }
             }
             identify(&mut after, identity);
+            if let Some(early) = early
+                && early.uid.as_deref() == tree::at(&after, "metadata.uid").and_then(Value::as_str)
+                && let Some(fields) = after.as_object_mut()
+            {
+                fields.insert("status".to_owned(), early.status);
+            }
             after
         });
         let shown = state.put(place, wanted);
@@ -153,7 +160,7 @@ impl Store {
     }
 
     fn begin(&self, spot: Spot) -> Busy<'_> {
-        self.state().busy.insert(spot.clone());
+        self.state().busy.insert(spot.clone(), None);
         Busy { store: self, spot }
     }
 

@@ -213,13 +213,13 @@ impl Engine {
             members: Some(Members {
                 services: self
                     .neighbours
-                    .keys()
+                    .services()
                     .map(|path| format!("{}/{}", path.namespace(), path.name()))
                     .collect(),
                 addresses: self.addresses.known.clone().unwrap_or_default(),
                 nodes: around.addresses.clone(),
             }),
-            services: None,
+            services: self.settings.services.clone(),
             leases: self.leases.held(),
             material,
             challenges: self.outlets.issuance.challenges(),
@@ -597,11 +597,11 @@ impl Engine {
     }
 
     fn surroundings(&self) -> Surroundings {
-        let of_users = self.neighbours.keys().filter(|path| !layout::is_ours(path));
+        let of_users = self.neighbours.services().filter(|path| !layout::is_ours(path));
         let service = |path: &ObjectPath| (path.namespace().to_owned(), path.name().to_owned());
         Surroundings {
             cluster: self.around.as_ref().map(|around| around.cluster.clone()).unwrap_or_default(),
-            namespaces: self.names.last.iter().map(|path| path.namespace().to_owned()).collect(),
+            namespaces: self.neighbours.namespaces().map(str::to_owned).collect(),
             services: of_users.map(service).collect(),
         }
     }

@@ -112,6 +112,7 @@ impl Simulation {
             places: Places { proxy: "/usr/bin/igw-proxy".into(), state: "/var/lib/igw".into() },
             holder: "here".into(),
             dialect: None,
+            services: None,
         };
         let mut simulation = Self {
             random: StdRng::seed_from_u64(seed),

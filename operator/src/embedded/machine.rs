@@ -1,14 +1,9 @@
-//! The gateway of one machine inside another program: what `igw up` does with a folder, and three things from outside.
-//!
-//! Objects are written through [`Engine::write`], which knows their identity when it returns; Services with their
-//! endpoints come in through [`Engine::tell_services`], in place of DNS; what the engine makes of both shows in
-//! [`Engine::view`]. SIGTERM and SIGINT end it, as they end `igw up`.
+//! What `igw up` does with a folder, and three things from outside.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -19,14 +14,13 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Running;
+use crate::objects::view::{Record, View};
 use crate::standalone::Event;
 use crate::standalone::app::{self, Options};
 use crate::standalone::files::{below, plain};
+use crate::standalone::outside::Write;
 use crate::standalone::reconciler::Subject;
-
-pub use crate::dialect::{Mirror, Owner};
-pub use crate::objects::view::{Record, Shown, View};
-pub use crate::standalone::outside::Write;
 
 /// Where an engine lives.
 #[derive(Clone, Debug)]
@@ -51,10 +45,6 @@ pub struct Engine {
     events: Sender<Event>,
     view: watch::Receiver<Arc<View>>,
 }
-
-/// The threads of an engine.
-#[derive(Debug)]
-pub struct Running(JoinHandle<anyhow::Result<()>>);
 
 /// What leads into a running engine.
 #[derive(Debug)]
@@ -96,7 +86,7 @@ impl Engine {
             })
         })?;
         match linked.await {
-            Ok(link) => Ok((Self::linked(Some(folder), link), Running(thread))),
+            Ok(link) => Ok((Self::linked(Some(folder), link), Running::Thread(thread))),
             Err(_) => match thread.join() {
                 Ok(done) => Err(done.err().unwrap_or_else(|| anyhow!("the engine ended at once"))),
                 Err(_) => Err(anyhow!("the engine failed")),
@@ -153,19 +143,6 @@ fn place(key: &ObjectKey) -> PathBuf {
         None => folder.join(format!("{}.yaml", key.name)),
         // Names of objects may be longer than those of files.
         Some(start) => folder.join(format!("{start}-{:016x}.yaml", xxh3_64(key.name.as_bytes()))),
-    }
-}
-
-// === impl Running ===
-
-impl Running {
-    /// Waits until a signal has ended the engine, and its proxy with it.
-    ///
-    /// # Errors
-    /// What ended it otherwise.
-    pub async fn ended(self) -> anyhow::Result<()> {
-        let joined = tokio::task::spawn_blocking(move || self.0.join()).await?;
-        joined.map_err(|_| anyhow!("the engine failed"))?
     }
 }
 
