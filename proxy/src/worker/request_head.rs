@@ -46,8 +46,7 @@ pub(crate) fn write_request(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     field(out, b"host", forwarded.host);
-    let mut id = [0; 36];
-    worker.request_id(&mut id);
+    let id = worker.request_id();
     let mut port = [0; 5];
     let port = decimal(&mut port, forwarded.port);
     let chain = forwarded.is_trusted.then(|| chain(worker, buf, head, forwarded.peer));
