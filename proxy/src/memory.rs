@@ -7,8 +7,9 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use mimalloc::MiMalloc;
 use rustix::mm::Advice;
@@ -18,11 +19,43 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-static N_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// The counters of threads: those that live long count apart, so that workers share no memory that they write.
+static COUNTS: [Count; COUNTS_MAX] = [const { Count(AtomicU64::new(0)) }; COUNTS_MAX];
+/// Counter of all threads that came when every other one was taken.
+static LATE: Count = Count(AtomicU64::new(0));
+static N_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Place of this thread's counter. Needs no destructor, so that allocators may ask for it at any time.
+    static PLACE: Cell<usize> = const { Cell::new(UNKNOWN) };
+}
+
+/// The counter of one thread.
+#[repr(align(64))]
+struct Count(AtomicU64);
 
 /// Allocations and reallocations since the start.
 pub(crate) fn count_allocations() -> u64 {
-    N_ALLOCATIONS.load(Ordering::Relaxed)
+    COUNTS.iter().chain([&LATE]).map(|count| count.0.load(Ordering::Relaxed)).sum()
+}
+
+/// Counts one. A thread with a counter of its own is the only one that writes it and needs no locked instruction.
+#[inline]
+fn count() {
+    match COUNTS.get(PLACE.get()) {
+        Some(Count(count)) => count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed),
+        None => count_late(),
+    }
+}
+
+/// The same for a thread that has no place yet, and for one that came too late for one.
+#[cold]
+#[inline(never)]
+fn count_late() {
+    if PLACE.get() == UNKNOWN {
+        PLACE.set(N_TAKEN.fetch_add(1, Ordering::Relaxed).min(COUNTS_MAX));
+    }
+    COUNTS.get(PLACE.get()).unwrap_or(&LATE).0.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Lets go the pages of the program and its libraries: what a start touched is needed once, and what is needed again
@@ -58,7 +91,7 @@ fn unchanged(mappings: &str) -> Vec<Range<usize>> {
 // SAFETY: every method hands its arguments to mimalloc, which keeps the trait's contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { MiMalloc.alloc(layout) }
     }
@@ -69,21 +102,47 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { MiMalloc.realloc(pointer, layout, new_size) }
     }
 }
 
+/// Threads that count apart: the first ones, which the workers are among.
+const COUNTS_MAX: usize = 256;
+/// Place of a thread that has not allocated yet.
+const UNKNOWN: usize = usize::MAX;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn allocations_of_every_thread_count() {
+        let n_before = count_allocations();
+        let threads: Vec<_> = (0..COUNTS_MAX + 8)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for n_bytes in 1..=10 {
+                        drop(std::hint::black_box(vec![0_u8; n_bytes]));
+                    }
+                })
+            })
+            .collect();
+        let n_threads = threads.len() as u64;
+        for thread in threads {
+            thread.join().expect("it only allocates");
+        }
+        let n_counted = count_allocations() - n_before;
+        assert!(n_counted >= 10 * n_threads, "{n_counted} of {n_threads} threads");
+        assert!(N_TAKEN.load(Ordering::Relaxed) > COUNTS_MAX, "the last ones had none of their own");
+    }
 
     #[test]
     fn only_what_equals_its_file_is_let_go() {

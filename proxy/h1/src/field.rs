@@ -126,8 +126,8 @@ impl Known {
             _ => None,
         };
         match candidate {
-            Some((lower, known)) if name.eq_ignore_ascii_case(lower) => known,
-            _ if name.contains(&b'_') => Self::Underscored,
+            Some((lower, known)) if equals_lower(name, lower) => known,
+            _ if has_underscore(name) => Self::Underscored,
             _ if begins_with(name, b"x-forwarded-") => Self::XForwardedOther,
             _ => Self::Other,
         }
@@ -160,6 +160,44 @@ impl Known {
     }
 }
 
+/// Whether `name` is `lower`, whatever its case. Eight bytes at a time: every name of every head is asked about.
+fn equals_lower(name: &[u8], lower: &[u8]) -> bool {
+    let (words, lower_words) = (name.as_chunks().0, lower.as_chunks().0);
+    let mut pairs = words.iter().zip(lower_words);
+    name.len() == lower.len()
+        && pairs.all(|(word, lower)| lowered(u64::from_ne_bytes(*word)) == u64::from_ne_bytes(*lower))
+        && lowered(last_word(name)) == last_word(lower)
+}
+
+fn has_underscore(name: &[u8]) -> bool {
+    let is_in = |word: u64| {
+        let zeros = word ^ (ONES * b'_' as u64);
+        zeros.wrapping_sub(ONES) & !zeros & HIGH_BITS != 0
+    };
+    name.as_chunks().0.iter().any(|word| is_in(u64::from_ne_bytes(*word))) || is_in(last_word(name))
+}
+
+/// The last eight bytes, or all of fewer, some of them twice.
+fn last_word(bytes: &[u8]) -> u64 {
+    if let Some(last) = bytes.last_chunk() {
+        return u64::from_ne_bytes(*last);
+    }
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_ne_bytes(*first)) << 32 | u64::from(u32::from_ne_bytes(*last))
+        }
+        _ => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// Eight bytes with letters in lower case.
+fn lowered(word: u64) -> u64 {
+    let low_bits = word & !HIGH_BITS;
+    let is_from_a = low_bits.wrapping_add(ONES * (0x80 - b'A' as u64));
+    let is_behind_z = low_bits.wrapping_add(ONES * (0x7f - b'Z' as u64));
+    word | (is_from_a & !is_behind_z & !word & HIGH_BITS) >> 2
+}
+
 /// Whether `name` begins with `lower`, whatever its case.
 pub(crate) fn begins_with(name: &[u8], lower: &[u8]) -> bool {
     name.get(..lower.len()).is_some_and(|start| start.eq_ignore_ascii_case(lower))
@@ -189,5 +227,9 @@ pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// One in each of eight bytes.
+const ONES: u64 = u64::MAX / 0xff;
+/// The highest bit of each of them.
+const HIGH_BITS: u64 = ONES * 0x80;
 static TOKEN_BYTES: ByteSet =
     ByteSet::new(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");

@@ -126,14 +126,15 @@ fn read_into<const N: usize>(
     let end = start.saturating_add(n_section);
     let mut summary = Summary::default();
     let mut has_bare_feed = false;
-    for token in tokens.iter() {
+    // Room for all of them is made once.
+    fields.extend(tokens.iter().map(|token| {
         let name = Span::within(buf, token.name.as_bytes());
         let value = Span::within(buf, token.value);
         let known = Known::of(token.name.as_bytes());
         has_bare_feed |= name.start as usize != start && !ends_line(buf, name.start as usize);
         summary.see(known, value);
-        fields.push(Field { name, value, known, hop_by_hop: known.is_hop_by_hop() });
-    }
+        Field { name, value, known, hop_by_hop: known.is_hop_by_hop() }
+    }));
     has_bare_feed |= !ends_line(buf, end) || (!tokens.is_empty() && !ends_line(buf, end.saturating_sub(2)));
     if has_bare_feed {
         return Err(SectionError::Field(FieldError::BareLineFeed));

@@ -62,6 +62,14 @@ fn known_names_are_told_apart_in_any_case() {
             Known::Other
         };
         assert_eq!(Known::of(format!("{name}s").as_bytes()), other, "{name}s");
+        for at in 0..name.len() {
+            for byte in 0..=u8::MAX {
+                let mut changed = name.as_bytes().to_vec();
+                changed[at] = byte;
+                let is_same = changed.eq_ignore_ascii_case(name.as_bytes());
+                assert_eq!(Known::of(&changed) == *known, is_same, "{}", changed.escape_ascii());
+            }
+        }
     }
     for name in ["", "x", "hots", "xost", "x-real-iq", "x-forwarded", "contentxlength", "x-bbbbbbbb-porT"] {
         assert_eq!(Known::of(name.as_bytes()), Known::Other, "{name}");

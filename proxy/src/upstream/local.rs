@@ -232,7 +232,6 @@ impl LocalBackend {
         identity: Identity,
         now: Tick,
         max_idle_ms: u64,
-        cx: &mut Context<'_>,
     ) -> Option<Lease> {
         if picked.set().connections.proxy_protocol.is_some() {
             // Such a connection belongs to the client that it was opened for.
@@ -246,7 +245,7 @@ impl LocalBackend {
         while let Some(index) = pool.idle.iter().rposition(|idle| idle.identity == identity) {
             let idle = pool.idle.remove(index);
             let idle_ms = now.since(idle.since).as_millis();
-            if idle_ms > u128::from(max_idle_ms) || idle.stream.has_news(cx) {
+            if idle_ms > u128::from(max_idle_ms) || idle.stream.has_news() {
                 continue;
             }
             drop(pools);

@@ -141,7 +141,7 @@ pub(crate) async fn serve_http1(worker: Rc<Worker>, idle: Idle) {
         if worker.is_draining() || (limit > 0 && n_requests >= limit) {
             request.keep_alive = false;
         }
-        if !handle(&worker, &mut client, request, &policy).await {
+        if !handle(&worker, &mut client, &mut request, &policy).await {
             break;
         }
         until = worker.wheel.after(policy.idle(n_requests));
@@ -159,10 +159,10 @@ struct PortKind {
 }
 
 /// What a connection needs of its gateway's settings.
-struct Policy {
-    generation: u64,
-    settings: std::sync::Arc<Settings>,
-    head: Limits,
+pub(super) struct Policy {
+    pub(super) generation: u64,
+    pub(super) settings: std::sync::Arc<Settings>,
+    pub(super) head: Limits,
 }
 
 struct Reading {
@@ -184,7 +184,7 @@ impl Idle {
 // === impl Policy ===
 
 impl Policy {
-    fn new(worker: &Worker, port: usize) -> Self {
+    pub(super) fn new(worker: &Worker, port: usize) -> Self {
         let tables = worker.tables();
         let settings = tables
             .shared
@@ -196,7 +196,7 @@ impl Policy {
     }
 
     /// How long the connection may wait for its next head to begin.
-    fn idle(&self, n_requests: u32) -> Duration {
+    pub(super) fn idle(&self, n_requests: u32) -> Duration {
         match n_requests {
             0 => Duration::from_millis(self.settings.head_timeout_ms),
             _ => Duration::from_millis(self.settings.idle_timeout_ms),
@@ -348,11 +348,12 @@ async fn attempt_shared(
     (outcome, progress)
 }
 
-/// Forwards or answers one request; true if the connection goes on.
-async fn handle(worker: &Rc<Worker>, client: &mut Client, mut request: Request, policy: &Policy) -> bool {
+/// Forwards or answers one request; true if the connection goes on. The request stays where it is: moves of something so
+/// large are dear.
+async fn handle(worker: &Rc<Worker>, client: &mut Client, request: &mut Request, policy: &Policy) -> bool {
     if request.is_open() {
         // Few requests ask: those that do not carry no room for it.
-        let asking = Box::pin(authorize(worker, client, &mut request, &policy.settings, &policy.head));
+        let asking = Box::pin(authorize(worker, client, request, &policy.settings, &policy.head));
         match asking.await {
             Ok(()) => {}
             Err(Stopped::Answer(given, end)) => return answer(worker, client, request, given, end).await,
@@ -369,7 +370,7 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, mut request: Request, 
         }
         Outcome::Forward(local) => Rc::clone(local),
     };
-    match forward(worker, client, &request, &local, &policy.settings, &policy.head).await {
+    match forward(worker, client, request, &local, &policy.settings, &policy.head).await {
         Forwarded::Answered(end) => {
             let goes_on = end.progress.client_reusable;
             request.finish(worker, end.facts(end.progress.status, None));
@@ -404,7 +405,13 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, mut request: Request, 
 }
 
 /// Sends an answer of the gateway; true if the connection goes on.
-async fn answer(worker: &Rc<Worker>, client: &mut Client, request: Request, given: Answer, end: End) -> bool {
+async fn answer(
+    worker: &Rc<Worker>,
+    client: &mut Client,
+    request: &mut Request,
+    given: Answer,
+    end: End,
+) -> bool {
     let is_body_open = match request.body {
         Body::None | Body::Length(0) => false,
         _ if request.is_complete => false,
@@ -428,7 +435,7 @@ async fn answer(worker: &Rc<Worker>, client: &mut Client, request: Request, give
         if !is_written {
             is_written = true;
             let mut out = worker.scratch.output();
-            write_answer(worker, &mut out, &request, &given, keep_alive);
+            write_answer(worker, &mut out, request, &given, keep_alive);
             n_out = out.len() as u64;
             if write_or_keep(&worker.scratch, &mut pending, &mut client.stream, cx, &out).is_err() {
                 return Poll::Ready(false);

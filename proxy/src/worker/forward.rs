@@ -234,9 +234,7 @@ async fn lease<D: Downstream>(
             true => picked.set().connections.idle_ms.min(FRESH_IDLE_MS),
             false => picked.set().connections.idle_ms,
         };
-        let identity = way.identity();
-        let kept = poll_fn(|cx| Poll::Ready(local.checkout(picked, identity, now, max_idle_ms, cx))).await;
-        if let Some(lease) = kept {
+        if let Some(lease) = local.checkout(picked, way.identity(), now, max_idle_ms) {
             return Ok(Leased::Own(lease));
         }
     }

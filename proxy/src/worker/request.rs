@@ -215,15 +215,15 @@ impl Request {
         self.method != Method::Other && !self.is_copy && (self.body == Body::None || self.is_complete)
     }
 
-    /// Counts and logs the request; `status` 0 stands for no answer.
-    pub(crate) fn finish(mut self, worker: &Worker, end: RequestEnd<'_>) {
+    /// Counts and logs the request, once; `status` 0 stands for no answer.
+    pub(crate) fn finish(&mut self, worker: &Worker, end: RequestEnd<'_>) {
         let duration = crate::clock::now().saturating_duration_since(self.started);
         let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         if let Some(series) = self.series() {
             series.count(worker.index, end.status, duration_us);
         }
         if let Some(draft) = self.log.take() {
-            worker.log_request(&self, *draft, duration, &end);
+            worker.log_request(self, *draft, duration, &end);
         }
         worker.scratch.give(std::mem::take(&mut self.head));
         worker.scratch.give(self.cors.take().unwrap_or_default());

@@ -1,9 +1,7 @@
 //! Writes the head of the request to the back end. Always from the parsed form, never raw bytes.
 
-use std::io::Write;
-
 use igw_crds::snapshot::HeaderEdit;
-use igw_h1::{Body, Field, Known, RequestHead};
+use igw_h1::{Body, Field, Known, RequestHead, encode};
 
 use super::Worker;
 
@@ -46,8 +44,7 @@ pub(crate) fn write_request(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     field(out, b"host", forwarded.host);
-    let mut id = [0; 36];
-    worker.request_id(&mut id);
+    let id = worker.request_id();
     let mut port = [0; 5];
     let port = decimal(&mut port, forwarded.port);
     let chain = forwarded.is_trusted.then(|| chain(worker, buf, head, forwarded.peer));
@@ -98,8 +95,7 @@ pub(crate) fn write_request(
     match head.body {
         Body::Length(length) => {
             out.extend_from_slice(b"content-length: ");
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "{length}");
+            encode::decimal(out, length);
             out.extend_from_slice(b"\r\n");
         }
         Body::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),

@@ -293,8 +293,9 @@ pub(crate) fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
 }
 
 fn content_length(out: &mut Vec<u8>, length: u64) {
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "content-length: {length}\r\n");
+    out.extend_from_slice(b"content-length: ");
+    encode::decimal(out, length);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends what is said of the connection.

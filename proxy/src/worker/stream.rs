@@ -23,13 +23,14 @@ pub(crate) type ClientTls = TlsStream<UnbufferedClientConnection, Stream>;
 // === impl Stream ===
 
 impl Stream {
-    /// True if bytes or the end of the stream have arrived: what an idle connection must not show.
-    /// Answers from the readiness the runtime already knows, without a system call.
-    pub(crate) fn has_news(&self, cx: &mut Context<'_>) -> bool {
+    /// True if bytes or the end of the stream have arrived: what an idle connection must not show. What arrived is lost.
+    /// Without a system call as long as the runtime knows of nothing new, and no task is noted as one that waits.
+    pub(crate) fn has_news(&self) -> bool {
+        let is_news = |read: io::Result<usize>| !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx).is_ready(),
-            Self::Unix(stream) => stream.poll_read_ready(cx).is_ready(),
-            Self::Tls(stream) => stream.has_plain() || stream.socket().has_news(cx),
+            Self::Tcp(stream) => is_news(stream.try_read(&mut [0])),
+            Self::Unix(stream) => is_news(stream.try_read(&mut [0])),
+            Self::Tls(stream) => stream.has_plain() || stream.socket().has_news(),
         }
     }
 }

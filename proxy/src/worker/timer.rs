@@ -145,8 +145,9 @@ impl Wheel {
 impl Tick {
     /// The first tick at which `after` has surely passed.
     pub(crate) fn plus(self, after: Duration) -> Tick {
-        let ticks = u64::try_from(after.as_millis().div_ceil(u128::from(TICK_MS))).unwrap_or(NEVER / 2);
-        Tick(self.0.saturating_add(ticks).saturating_add(1))
+        // In 64 bits: a division of 128 costs more than all the rest of this.
+        let ms = after.as_secs().saturating_mul(1_000).saturating_add(after.subsec_millis().into());
+        Tick(self.0.saturating_add(ms.div_ceil(TICK_MS)).saturating_add(1))
     }
 
     /// The earlier of two optional deadlines.

@@ -62,8 +62,7 @@ impl Question {
             text.extend_from_slice(body);
             return text;
         }
-        let mut own = [0; 36];
-        worker.request_id(&mut own);
+        let own = worker.request_id();
         call::string(&mut text, 1, id.unwrap_or(&own));
         if !body.is_empty() {
             // Of two the last one counts.

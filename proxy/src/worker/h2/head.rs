@@ -5,6 +5,8 @@ use h2::ext::Protocol;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_KEY, TE};
 use http::{Method, Request};
 
+use crate::worker::request_head::field;
+
 /// Why a request is not even put into that form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -42,11 +44,41 @@ pub(crate) fn write<B>(
     if uri.scheme_str() == Some("") {
         return Err(Refusal::Malformed);
     }
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next().map(http::HeaderValue::as_bytes);
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut host = None;
+    let (mut has_cookies, mut has_length, mut has_te) = (false, false, false);
+    for (name, value) in request.headers() {
+        let bytes = value.as_bytes();
+        let is_padded = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if is_padded(bytes.first()) || is_padded(bytes.last()) {
+            return Err(Refusal::Malformed);
+        }
+        if *name == HOST {
+            if host.replace(bytes).is_some() {
+                return Err(Refusal::Malformed);
+            }
+            continue;
+        }
+        if *name == COOKIE {
+            has_cookies = true;
+            continue;
+        }
+        if *name == TE {
+            has_te = true;
+            continue;
+        }
+        has_length |= *name == CONTENT_LENGTH;
+        // A WebSocket has no length, and no key but the one below (RFC 8441 5).
+        if is_websocket && (*name == CONTENT_LENGTH || *name == SEC_WEBSOCKET_KEY) {
+            continue;
+        }
+        field(out, name.as_str().as_bytes(), bytes);
+    }
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
     let authority = match (authority, host) {
-        _ if hosts.next().is_some() => return Err(Refusal::Malformed),
         (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
             return Err(Refusal::Malformed);
         }
@@ -54,33 +86,8 @@ pub(crate) fn write<B>(
         (None, Some(host)) => host,
         (None, None) => return Err(Refusal::Malformed),
     };
-    out.extend_from_slice(method.as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(uri.path_and_query().map_or("/", |path| path.as_str()).as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(authority);
-    out.extend_from_slice(b"\r\n");
-    let mut n_cookies = 0;
-    for (name, value) in request.headers() {
-        let value = value.as_bytes();
-        let is_padded = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        if is_padded(value.first()) || is_padded(value.last()) {
-            return Err(Refusal::Malformed);
-        }
-        if name == COOKIE {
-            n_cookies += 1;
-        }
-        // A WebSocket has no length, and no key but the one below (RFC 8441 5).
-        let is_of_stream = is_websocket && (*name == CONTENT_LENGTH || *name == SEC_WEBSOCKET_KEY);
-        if *name == HOST || *name == TE || name == COOKIE || is_of_stream {
-            continue;
-        }
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
-    if n_cookies > 0 {
+    field(out, b"host", authority);
+    if has_cookies {
         // Many fields here are one there (RFC 9113 8.2.3).
         out.extend_from_slice(b"cookie: ");
         for (index, cookie) in request.headers().get_all(COOKIE).iter().enumerate() {
@@ -96,10 +103,10 @@ pub(crate) fn write<B>(
         websocket_key(out);
         out.extend_from_slice(b"\r\n");
     } else {
-        if request.headers().contains_key(TE) {
+        if has_te {
             out.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
         }
-        if rest == Rest::Open && !request.headers().contains_key(CONTENT_LENGTH) {
+        if rest == Rest::Open && !has_length {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
     }

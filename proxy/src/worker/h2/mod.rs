@@ -6,7 +6,7 @@ pub(crate) mod servers;
 mod stream;
 mod tunnel;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -18,9 +18,10 @@ use h2::server::Connection;
 
 use super::Worker;
 use super::client::{Client, ClientTls, Peer};
+use super::connection::Policy;
 use crate::metrics::abuse::Abuse;
 use crate::tables::PortTables;
-use replay::Replay;
+use replay::{Dry, Replay};
 use servers::Job;
 
 /// What the streams of a connection share.
@@ -28,6 +29,7 @@ pub(crate) struct Http2Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: Rc<Peer>,
     pub(crate) port: usize,
+    policy: RefCell<Rc<Policy>>,
     n_streams: Cell<u32>,
     /// Streams that the client gave up before it had an answer.
     n_abandoned: Cell<u32>,
@@ -36,7 +38,8 @@ pub(crate) struct Http2Connection {
 /// Serves an HTTP/2 connection to its end.
 pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize) {
     let Client { stream, timer, peer, mut unread } = client;
-    let stream = Replay::new(unread.bytes().to_vec(), stream);
+    let dry = Dry::default();
+    let stream = Replay::new(unread.bytes().to_vec(), stream, dry.clone());
     unread.discard(&worker.scratch);
     timer.set(worker.wheel.after(PREFACE_TIME));
     let n_streams = {
@@ -65,36 +68,43 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
         .max_local_error_reset_streams(Some(EMITTED_RESETS_MAX))
         .enable_connect_protocol();
     let mut shaking = std::pin::pin!(builder.handshake::<Replay, Bytes>(stream));
-    let shaken = poll_fn(|cx| match shaking.as_mut().poll(cx) {
-        Poll::Ready(shaken) => Poll::Ready(shaken.ok()),
-        Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    let shaken = poll_fn(|cx| {
+        dry.begin();
+        match shaking.as_mut().poll(cx) {
+            Poll::Ready(shaken) => Poll::Ready(shaken.ok()),
+            Poll::Pending if timer.poll_expired(cx) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     });
     let Some(mut connection) = shaken.await else { return };
     let shared = Rc::new(Http2Connection {
+        policy: RefCell::new(Rc::new(Policy::new(&worker, port))),
         worker: Rc::clone(&worker),
         peer,
         port,
         n_streams: Cell::new(0),
         n_abandoned: Cell::new(0),
     });
-    let idle = || {
-        let settings = worker.port_settings(port).unwrap_or_else(|| worker.default_settings());
-        worker.wheel.after(Duration::from_millis(settings.idle_timeout_ms))
-    };
+    let idle = || worker.wheel.after(shared.policy().idle(1));
     timer.set(idle());
     let mut n_accepted: u32 = 0;
     let mut is_closing = false;
     loop {
-        let accepted = poll_fn(|cx| {
-            if shared.n_abandoned.get() > ABANDONED_MAX && shared.n_abandoned.get() > n_accepted / 2 {
-                return Poll::Ready(Next::Calm);
-            }
-            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+        let next = poll_fn(|cx| {
+            dry.begin();
+            let n_before = n_accepted;
+            loop {
+                if shared.n_abandoned.get() > ABANDONED_MAX && shared.n_abandoned.get() > n_accepted / 2 {
+                    return Poll::Ready(Next::Calm);
+                }
+                let Poll::Ready(accepted) = connection.poll_accept(cx) else { break };
                 let Some(Ok((request, respond))) = accepted else { return Poll::Ready(Next::End) };
+                n_accepted = n_accepted.saturating_add(1);
                 shared.n_streams.set(shared.n_streams.get() + 1);
                 worker.stream_servers.serve(Job { connection: Rc::clone(&shared), request, respond });
-                return Poll::Ready(Next::Stream);
+            }
+            if n_accepted != n_before {
+                timer.set(idle());
             }
             let is_idle = shared.n_streams.get() == 0;
             let has_expired = timer.poll_expired(cx);
@@ -111,11 +121,7 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
             }
             Poll::Pending
         });
-        match accepted.await {
-            Next::Stream => {
-                n_accepted = n_accepted.saturating_add(1);
-                timer.set(idle());
-            }
+        match next.await {
             Next::Close => {
                 is_closing = true;
                 connection.graceful_shutdown();
@@ -124,7 +130,7 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
             Next::Calm => {
                 worker.count_abuse(Abuse::AbandonedStreams);
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                finish(&mut connection, &worker).await;
+                finish(&mut connection, &dry, &worker).await;
                 return;
             }
             Next::End => return,
@@ -134,8 +140,6 @@ pub(crate) async fn serve_http2(worker: Rc<Worker>, client: Client, port: usize)
 
 /// What comes next on a connection.
 enum Next {
-    /// A stream has begun.
-    Stream,
     /// No more streams; those under way finish.
     Close,
     /// The client asks too much.
@@ -144,13 +148,16 @@ enum Next {
 }
 
 /// Sends what is left and ends.
-async fn finish(connection: &mut Connection<Replay, Bytes>, worker: &Worker) {
+async fn finish(connection: &mut Connection<Replay, Bytes>, dry: &Dry, worker: &Worker) {
     let timer = worker.wheel.timer();
     timer.set(worker.wheel.after(GOODBYE_TIME));
-    poll_fn(|cx| match connection.poll_closed(cx) {
-        Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending if timer.poll_expired(cx) => Poll::Ready(()),
-        Poll::Pending => Poll::Pending,
+    poll_fn(|cx| {
+        dry.begin();
+        match connection.poll_closed(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending if timer.poll_expired(cx) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await;
 }
@@ -158,6 +165,15 @@ async fn finish(connection: &mut Connection<Replay, Bytes>, worker: &Worker) {
 // === impl Http2Connection ===
 
 impl Http2Connection {
+    /// What the gateway's settings say now.
+    fn policy(&self) -> Rc<Policy> {
+        let mut policy = self.policy.borrow_mut();
+        if policy.generation != self.worker.generation() {
+            *policy = Rc::new(Policy::new(&self.worker, self.port));
+        }
+        Rc::clone(&policy)
+    }
+
     /// A stream ended; `was_abandoned` if the client gave it up before it had an answer.
     fn stream_ended(&self, was_abandoned: bool) {
         self.n_streams.set(self.n_streams.get().saturating_sub(1));

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 
-use super::{Http2Connection, stream};
+use super::Http2Connection;
+use super::stream::Begun;
 
 /// A stream to serve.
 pub(crate) struct Job {
@@ -74,13 +75,14 @@ impl StreamServers {
     }
 }
 
-/// Serves one stream after the other.
+/// Serves one stream after the other, all by one clock.
 async fn run(first: Job) {
     let seat = Rc::new(Seat::default());
+    let timer = first.connection.worker.wheel.timer();
     let mut job = first;
     loop {
         let worker = Rc::clone(&job.connection.worker);
-        stream::serve(job).await;
+        Begun::new(job, &timer).serve().await;
         if !worker.stream_servers.take_in(&seat) {
             return;
         }

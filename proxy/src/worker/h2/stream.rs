@@ -19,9 +19,10 @@ use crate::worker::Worker;
 use crate::worker::authorize::body::{NotKept, Whole, receive};
 use crate::worker::authorize::{Stopped, Uploader, authorize};
 use crate::worker::client::Peer;
+use crate::worker::connection::Policy;
 use crate::worker::decide::{decide, refuse};
 use crate::worker::exchange::{AttemptLimits, Failure, Progress};
-use crate::worker::forward::{Downstream, End, Forwarded, forward, head_limits};
+use crate::worker::forward::{Downstream, End, Forwarded, forward};
 use crate::worker::message::http2_client::Http2Client;
 use crate::worker::message::{ClientSide as _, Piece, attempt, fields};
 use crate::worker::request::{Answer, Method, Outcome, Request};
@@ -29,46 +30,68 @@ use crate::worker::response_head::{HSTS, answer_body, answer_fields, grpc_fields
 use crate::worker::timer::Timer;
 
 /// The client's stream with its clock.
-pub(crate) struct Stream {
+pub(crate) struct Stream<'t> {
     client: Http2Client,
-    timer: Timer,
+    timer: &'t Timer,
     peer: Rc<Peer>,
     /// What an endpoint sent behind the answer that switched protocols.
     pub(super) behind: Vec<u8>,
 }
 
-/// Serves one request.
-pub(crate) async fn serve(job: Job) {
-    let Job { connection, request, respond } = job;
-    let worker = &connection.worker;
-    let decided = decide_head(&connection, &request);
-    let mut stream = Stream {
-        client: Http2Client::new(request.into_body(), respond),
-        timer: worker.wheel.timer(),
-        peer: Rc::clone(&connection.peer),
-        behind: Vec::new(),
-    };
-    let was_abandoned = handle(&connection, &mut stream, decided).await;
-    connection.stream_ended(was_abandoned);
+/// A stream whose head was read.
+pub(crate) struct Begun<'t> {
+    connection: Rc<Http2Connection>,
+    policy: Rc<Policy>,
+    stream: Stream<'t>,
+    request: Request,
 }
 
-fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>) -> Request {
+// === impl Begun ===
+
+impl<'t> Begun<'t> {
+    /// Reads the head. Apart from the rest, which carries no room for what comes in pieces that are large.
+    pub(crate) fn new(job: Job, timer: &'t Timer) -> Self {
+        let Job { connection, request, respond } = job;
+        let policy = connection.policy();
+        let rest = if request.body().is_end_stream() { Rest::Ended } else { Rest::Open };
+        let decided = decide_head(&connection, &policy, &request, rest);
+        let stream = Stream {
+            client: Http2Client::new(request.into_body(), rest == Rest::Ended, respond),
+            timer,
+            peer: Rc::clone(&connection.peer),
+            behind: Vec::new(),
+        };
+        Self { connection, policy, stream, request: decided }
+    }
+
+    /// Serves the request.
+    pub(crate) async fn serve(&mut self) {
+        let Self { connection, policy, stream, request } = self;
+        let was_abandoned = handle(connection, policy, stream, request).await;
+        stream.timer.set(None);
+        connection.stream_ended(was_abandoned);
+    }
+}
+
+fn decide_head(
+    connection: &Http2Connection,
+    policy: &Policy,
+    request: &http::Request<RecvStream>,
+    rest: Rest,
+) -> Request {
     let (worker, port) = (&connection.worker, connection.port);
-    let settings = worker.port_settings(port).unwrap_or_else(|| worker.default_settings());
     let mut text = worker.scratch.take();
     let key = |out: &mut Vec<u8>| {
         let bits = [worker.random.next().to_ne_bytes(), worker.random.next().to_ne_bytes()].concat();
         out.extend_from_slice(STANDARD.encode(bits).as_bytes());
     };
-    let rest = if request.body().is_end_stream() { Rest::Ended } else { Rest::Open };
     let written = head::write(&mut text, request, rest, key);
-    let limits = head_limits(&settings);
     let decided = match written {
         Err(Refusal::Malformed) => refuse(worker, &connection.peer, port, 400),
         Err(Refusal::Connect) => refuse(worker, &connection.peer, port, 501),
         Ok(()) => {
             let mut parsed = worker.scratch.request();
-            match parsed.parse(&text, &limits) {
+            match parsed.parse(&text, &policy.head) {
                 Ok(Parsed::Complete { .. }) => decide(worker, &connection.peer, port, &text, &parsed, &[]).0,
                 Ok(Parsed::Partial) => refuse(worker, &connection.peer, port, 431),
                 Err(error) => refuse(worker, &connection.peer, port, error.status()),
@@ -80,12 +103,15 @@ fn decide_head(connection: &Http2Connection, request: &http::Request<RecvStream>
 }
 
 /// Forwards or answers; true if the client gave up before it had an answer.
-async fn handle(connection: &Http2Connection, stream: &mut Stream, mut request: Request) -> bool {
+async fn handle(
+    connection: &Http2Connection,
+    policy: &Policy,
+    stream: &mut Stream<'_>,
+    request: &mut Request,
+) -> bool {
     let worker = &connection.worker;
-    let settings = worker.port_settings(connection.port).unwrap_or_else(|| worker.default_settings());
     if request.is_open() {
-        let limits = head_limits(&settings);
-        let asking = Box::pin(authorize(worker, stream, &mut request, &settings, &limits));
+        let asking = Box::pin(authorize(worker, stream, request, &policy.settings, &policy.head));
         match asking.await {
             Ok(()) => {}
             Err(Stopped::Answer(given, end)) => return answer(worker, stream, request, &given, end),
@@ -103,15 +129,14 @@ async fn handle(connection: &Http2Connection, stream: &mut Stream, mut request: 
         }
         Outcome::Forward(local) => Rc::clone(local),
     };
-    let limits = head_limits(&settings);
-    match forward(worker, stream, &request, &local, &settings, &limits).await {
+    match forward(worker, stream, request, &local, &policy.settings, &policy.head).await {
         Forwarded::Answered(end) => {
             request.finish(worker, end.facts(end.progress.status, None));
             false
         }
         Forwarded::Failed(given, end) => answer(worker, stream, request, &given, end),
         Forwarded::Tunnel(lease, mut end) => {
-            let limit = Duration::from_millis(settings.tunnel_idle_ms);
+            let limit = Duration::from_millis(policy.settings.tunnel_idle_ms);
             let moved = tunnel::run(worker, stream, lease, limit).await;
             end.progress.bytes_in += moved.0;
             end.progress.bytes_out += moved.1;
@@ -129,7 +154,7 @@ async fn handle(connection: &Http2Connection, stream: &mut Stream, mut request: 
 }
 
 /// Sends an answer of the gateway; true if nobody was there to take it.
-fn answer(worker: &Worker, stream: &mut Stream, request: Request, given: &Answer, end: End) -> bool {
+fn answer(worker: &Worker, stream: &mut Stream<'_>, request: &mut Request, given: &Answer, end: End) -> bool {
     let mut map = HeaderMap::new();
     let mut body = Vec::new();
     let (status, has_body) = if request.is_grpc {
@@ -139,7 +164,7 @@ fn answer(worker: &Worker, stream: &mut Stream, request: Request, given: &Answer
         }
         (200, false)
     } else {
-        answer_fields(worker, &request, given, |name, value| fields::push(&mut map, name, value));
+        answer_fields(worker, request, given, |name, value| fields::push(&mut map, name, value));
         (given.status, answer_body(&mut body, given))
     };
     if has_body {
@@ -160,16 +185,16 @@ fn answer(worker: &Worker, stream: &mut Stream, request: Request, given: &Answer
 
 // === impl Stream ===
 
-impl Stream {
+impl Stream<'_> {
     /// The halves of a stream that has become a tunnel.
     pub(crate) fn take_halves(&mut self) -> Option<(RecvStream, SendStream<Bytes>)> {
         self.client.take_tunnel()
     }
 }
 
-impl Downstream for Stream {
+impl Downstream for Stream<'_> {
     fn timer(&self) -> &Timer {
-        &self.timer
+        self.timer
     }
 
     fn peer(&self) -> &Peer {
@@ -191,7 +216,7 @@ impl Downstream for Stream {
     }
 }
 
-impl Uploader for Stream {
+impl Uploader for Stream<'_> {
     async fn receive(
         &mut self,
         worker: &Worker,
@@ -200,6 +225,6 @@ impl Uploader for Stream {
         _: &Limits,
         n_max: usize,
     ) -> Result<Whole, NotKept> {
-        receive(worker, &mut self.client, request, &self.timer, settings, n_max).await
+        receive(worker, &mut self.client, request, self.timer, settings, n_max).await
     }
 }

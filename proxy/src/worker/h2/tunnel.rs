@@ -38,7 +38,7 @@ struct Downward {
 /// Runs the tunnel; returns bytes to and from the endpoint.
 pub(crate) async fn run(
     worker: &Worker,
-    stream: &mut Stream,
+    stream: &mut Stream<'_>,
     mut lease: Lease,
     idle: Duration,
 ) -> (u64, u64) {

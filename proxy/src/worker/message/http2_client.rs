@@ -24,8 +24,9 @@ pub(crate) struct Http2Client {
 // === impl Http2Client ===
 
 impl Http2Client {
-    pub(crate) fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        Self { is_body_done: body.is_end_stream(), body: Some(body), respond, send: None, waiting: None }
+    /// `is_body_done` if the stream ended with the head.
+    pub(crate) fn new(body: RecvStream, is_body_done: bool, respond: SendResponse<Bytes>) -> Self {
+        Self { is_body_done, body: Some(body), respond, send: None, waiting: None }
     }
 
     /// Ends the stream with an error.
