@@ -10,6 +10,7 @@ use crate::objects::{
     gateway_class::GatewayClassSpec, gateway_config::GatewayConfigSpec, grpc_route::GrpcRouteSpec,
     http_route::HttpRouteSpec, l4_route::NamelessRouteSpec, l4_route::TlsRouteSpec,
     listener_set::ListenerSetSpec, reference_grant::ReferenceGrantSpec, resolver::ResolverSpec,
+    telemetry_policy::TelemetryPolicySpec,
 };
 
 /// Schema of a kind (draft 2020-12).
@@ -32,6 +33,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::Resolver => of_spec::<ResolverSpec>(kind),
         Kind::TcpRoute | Kind::UdpRoute => of_spec::<NamelessRouteSpec>(kind),
         Kind::TlsRoute => of_spec::<TlsRouteSpec>(kind),
+        Kind::XTelemetryPolicy => of_spec::<TelemetryPolicySpec>(kind),
         Kind::ConfigMap => of_content::<core::ConfigMapContent>(kind),
         Kind::Namespace => of_content::<core::NamespaceContent>(kind),
         Kind::Secret => of_content::<core::SecretContent>(kind),

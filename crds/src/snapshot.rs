@@ -12,6 +12,7 @@ mod cors;
 mod session;
 mod settings;
 mod tls;
+mod tracing;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use tls::{
     ALPN, BackendTls, CIPHER_SUITES, Certificate, ClientVerification, ListenerTls, SubjectAltName,
     TlsVersion, Trust,
 };
+pub use tracing::{AttributeValue, Share, Tracing};
 
 /// The format this build writes. It reads this one and the one before.
 pub const FORMAT: u32 = 1;
@@ -84,6 +86,9 @@ pub struct Gateway {
     /// Certificate shown to back ends that ask for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<Box<Certificate>>,
+    /// Traces of requests; `None`: what clients say of theirs is passed on as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Box<Tracing>>,
 }
 
 /// One listener of a gateway. Listeners of one gateway with the same port share sockets.

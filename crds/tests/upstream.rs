@@ -8,7 +8,7 @@ use igw_crds::objects::Kind;
 use igw_crds::schema::schema;
 use serde_json::Value;
 
-const FILES: [(Kind, &str); 9] = [
+const FILES: [(Kind, &str); 10] = [
     (Kind::BackendTlsPolicy, "backendtlspolicies"),
     (Kind::Gateway, "gateways"),
     (Kind::GatewayClass, "gatewayclasses"),
@@ -18,6 +18,7 @@ const FILES: [(Kind, &str); 9] = [
     (Kind::TcpRoute, "tcproutes"),
     (Kind::TlsRoute, "tlsroutes"),
     (Kind::UdpRoute, "udproutes"),
+    (Kind::XTelemetryPolicy, "xtelemetrypolicies"),
 ];
 
 fn folder() -> PathBuf {
@@ -119,13 +120,13 @@ fn schemas_agree_with_upstream() {
     }
     let mut found = Vec::new();
     for (kind, plural) in FILES {
-        let path = folder().join(format!("gateway.networking.k8s.io_{plural}.yaml"));
+        let path = folder().join(format!("{}_{plural}.yaml", kind.group()));
         let text = std::fs::read_to_string(&path).expect("a CRD");
         let mut options = serde_yaml::Options::default();
         options.budget = None;
         let crd: Value = serde_yaml::from_str_with_options(&text, options).expect("a CRD is YAML");
         let versions = crd["spec"]["versions"].as_array().expect("versions");
-        let v1 = versions.iter().find(|version| version["name"] == "v1").expect("v1");
+        let written = versions.iter().find(|version| version["name"] == kind.version()).expect("a version");
         let served: BTreeSet<&str> = versions
             .iter()
             .filter(|version| version["served"] == true)
@@ -135,7 +136,7 @@ fn schemas_agree_with_upstream() {
         let ours = schema(kind);
         compare(
             kind.as_str(),
-            &v1["schema"]["openAPIV3Schema"]["properties"]["spec"],
+            &written["schema"]["openAPIV3Schema"]["properties"]["spec"],
             &ours["properties"]["spec"],
             &ours,
             &mut found,

@@ -13,7 +13,8 @@ MESSAGE_BYTES = 80 * 1024 * 1024
 
 def unary(request, context):
     told = {key: value for key, value in context.invocation_metadata()}
-    context.send_initial_metadata([("x-seen", told.get("x-asked", "")), ("x-route", told.get("x-route", ""))])
+    seen = [("x-seen", "x-asked"), ("x-route", "x-route"), ("x-trace", "traceparent")]
+    context.send_initial_metadata([(name, told.get(asked, "")) for name, asked in seen])
     context.set_trailing_metadata([("x-length", str(len(request)))])
     return request
 

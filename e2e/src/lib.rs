@@ -4,6 +4,7 @@
 pub mod acme;
 pub mod acme_double;
 pub mod client;
+pub mod collector;
 pub mod datagram;
 pub use igw_emulator::dns;
 pub mod frames;

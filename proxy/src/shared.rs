@@ -14,6 +14,8 @@ use crate::metrics::datagrams::Dropped;
 use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
 use crate::metrics::mirrors::Mirrored;
+#[cfg(feature = "otlp")]
+use crate::metrics::spans::Told;
 use crate::tables::Tables;
 
 /// Shared by all threads of the server process.
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) authorizations: Counts<Authorized>,
     pub(crate) greetings: Counts<Greeting>,
     pub(crate) mirrors: Counts<Mirrored>,
+    #[cfg(feature = "otlp")]
+    pub(crate) spans: Counts<Told>,
     pub(crate) dropped: Counts<Dropped>,
     sources: Mutex<HashMap<IpAddr, u32>>,
 }
@@ -76,6 +80,8 @@ impl Shared {
             authorizations: Counts::default(),
             greetings: Counts::default(),
             mirrors: Counts::default(),
+            #[cfg(feature = "otlp")]
+            spans: Counts::default(),
             dropped: Counts::default(),
             sources: Mutex::new(HashMap::new()),
         }

@@ -26,6 +26,8 @@ pub enum Kind {
     ListenerSet,
     /// ReferenceGrant
     ReferenceGrant,
+    /// XTelemetryPolicy
+    XTelemetryPolicy,
     /// Secret
     Secret,
     /// ConfigMap
@@ -62,7 +64,7 @@ struct Facts {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::ListenerSet,
@@ -73,6 +75,7 @@ impl Kind {
         Kind::UdpRoute,
         Kind::BackendTlsPolicy,
         Kind::ReferenceGrant,
+        Kind::XTelemetryPolicy,
         Kind::Secret,
         Kind::ConfigMap,
         Kind::Namespace,
@@ -168,6 +171,7 @@ impl Kind {
 
     fn facts(self) -> Facts {
         const GATEWAY_API: &str = "gateway.networking.k8s.io";
+        const EXPERIMENTS: &str = "gateway.networking.x-k8s.io";
         const OURS: &str = "igw.opensvc.com";
         const OUR_VERSIONS: &[&str] = &["v1alpha1"];
         let gateway_api = |name, versions, plural, short_names, is_namespaced| Facts {
@@ -177,6 +181,14 @@ impl Kind {
             plural,
             short_names,
             is_namespaced,
+        };
+        let experiment = |name, plural, short_names| Facts {
+            name,
+            group: EXPERIMENTS,
+            versions: &["v1alpha1"],
+            plural,
+            short_names,
+            is_namespaced: true,
         };
         let core = |name, plural, short_names, is_namespaced| Facts {
             name,
@@ -217,6 +229,9 @@ impl Kind {
             Self::ReferenceGrant => {
                 gateway_api("ReferenceGrant", &["v1", "v1beta1"], "referencegrants", &["refgrant"], true)
             }
+            Self::XTelemetryPolicy => {
+                experiment("XTelemetryPolicy", "xtelemetrypolicies", &["xtelemetrypolicy"])
+            }
             Self::Secret => core("Secret", "secrets", &[], true),
             Self::ConfigMap => core("ConfigMap", "configmaps", &["cm"], true),
             Self::Namespace => core("Namespace", "namespaces", &["ns"], false),
@@ -238,11 +253,10 @@ impl fmt::Display for Kind {
 }
 
 /// Kinds of groups that are served, which this version knows by name alone.
-pub(crate) const LATER: [(&str, &str); 10] = [
+pub(crate) const LATER: [(&str, &str); 9] = [
     ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy"),
     ("gateway.networking.x-k8s.io", "XBackend"),
     ("gateway.networking.x-k8s.io", "XMesh"),
-    ("gateway.networking.x-k8s.io", "XTelemetryPolicy"),
     ("igw.opensvc.com", "SecurityPolicy"),
     ("igw.opensvc.com", "RateLimit"),
     ("igw.opensvc.com", "Compression"),

@@ -21,6 +21,7 @@ pub mod names;
 pub mod quantity;
 pub mod reference_grant;
 pub mod resolver;
+pub mod telemetry_policy;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -97,6 +98,8 @@ pub enum Spec {
     TlsRoute(Box<l4_route::TlsRouteSpec>),
     /// UDPRoute
     UdpRoute(Box<l4_route::NamelessRouteSpec>),
+    /// XTelemetryPolicy
+    XTelemetryPolicy(Box<telemetry_policy::TelemetryPolicySpec>),
 }
 
 /// An object that has no namespace gets this one.
@@ -206,6 +209,7 @@ impl Spec {
             Self::TcpRoute(spec) => value(spec),
             Self::TlsRoute(spec) => value(spec),
             Self::UdpRoute(spec) => value(spec),
+            Self::XTelemetryPolicy(spec) => value(spec),
         }
     }
 }

@@ -64,7 +64,8 @@ pub fn validate(object: &Object) -> Vec<Problem> {
         Spec::TcpRoute(spec) | Spec::UdpRoute(spec) => l4_route::nameless_route(spec, &mut problems),
         Spec::TlsRoute(spec) => l4_route::tls_route(spec, &mut problems),
         Spec::Secret(content) => ours::secret(content, &mut problems),
-        Spec::ConfigMap(_) | Spec::Namespace(_) => {}
+        // The table of limits says all of them.
+        Spec::ConfigMap(_) | Spec::Namespace(_) | Spec::XTelemetryPolicy(_) => {}
     }
     problems.found
 }

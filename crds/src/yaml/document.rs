@@ -399,6 +399,7 @@ pub(super) fn decode_spec(kind: Kind, root: &Node) -> Result<Spec, Box<Finding>>
         Kind::TcpRoute => spec(root).map(Box::new).map(Spec::TcpRoute),
         Kind::TlsRoute => spec(root).map(Box::new).map(Spec::TlsRoute),
         Kind::UdpRoute => spec(root).map(Box::new).map(Spec::UdpRoute),
+        Kind::XTelemetryPolicy => spec(root).map(Box::new).map(Spec::XTelemetryPolicy),
         Kind::ConfigMap => content(root).map(Spec::ConfigMap),
         Kind::Namespace => content(root).map(Spec::Namespace),
         Kind::Secret => content(root).map(Spec::Secret),

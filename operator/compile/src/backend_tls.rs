@@ -135,13 +135,14 @@ pub(crate) struct Target {
     pub(crate) port: Option<u16>,
 }
 
-/// Back ends that a gateway's routes lead to, or its listeners ask.
+/// Back ends that a gateway's routes lead to, its listeners ask, or that are told of its requests.
 fn backends_of(gateway: &GatewayNode, routes: &[Route]) -> BTreeSet<BackendId> {
     let attachments = gateway.listeners.iter().flat_map(|listener| &listener.attachments);
     let routes = attachments.filter_map(|attachment| routes.get(attachment.route.0 as usize));
     let asked =
         gateway.listeners.iter().flat_map(|listener| listener.filters.iter().filter_map(Filter::backend));
-    routes.flat_map(|route| &route.rules).flat_map(Rule::backends).chain(asked).collect()
+    let told = gateway.tracing.as_ref().and_then(|tracing| tracing.backend);
+    routes.flat_map(|route| &route.rules).flat_map(Rule::backends).chain(asked).chain(told).collect()
 }
 
 // === impl Policy ===

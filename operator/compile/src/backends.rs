@@ -19,7 +19,7 @@ use igw_crds::snapshot::{
 use crate::backend_tls::{BackendTlsPolicies, Target};
 use crate::grants::{Reference, is_allowed};
 use crate::input::{Facts, Members, ObjectSet};
-use crate::listeners::{GATEWAY_GROUP, GatewayNode};
+use crate::listeners::GatewayNode;
 use crate::named::Named;
 use crate::permissions::{allowed_networks, allows_name, refused_endpoint};
 use crate::policies::Policies;
@@ -81,7 +81,7 @@ impl<'o> Backends<'o> {
             return Err(BadReference { reason: "InvalidKind", message });
         }
         let crossing = Reference {
-            from_group: GATEWAY_GROUP,
+            from_group: route.kind.group(),
             from_kind: route.kind.as_str(),
             from_namespace: &route.namespace,
             to_group: group,

@@ -31,6 +31,7 @@ mod services;
 mod settings;
 mod share;
 pub mod status;
+mod telemetry;
 mod tls;
 
 use std::sync::Arc;
@@ -86,6 +87,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     let policies = policies::Policies::new(objects, facts);
     let mut backends = Backends::new(objects, facts, &policies);
     listener_filters::find(objects, &mut gateways, &mut backends);
+    let telemetry_statuses = telemetry::find(objects, &mut gateways, &mut backends);
     let (routes, route_statuses) = routes::routes(objects, &mut gateways, &mut backends);
     let (snapshot_backends, resolvers, policy_statuses) = backends.finish(&gateways, &routes);
     let snapshot = Snapshot {
@@ -102,6 +104,7 @@ pub fn compile(objects: &ObjectSet, facts: &Facts) -> Compiled {
     statuses.extend(route_statuses);
     statuses.extend(policy_statuses);
     statuses.extend(client_policies.statuses());
+    statuses.extend(telemetry_statuses);
     statuses.sort_by(|a, b| a.0.cmp(&b.0));
     let statuses = statuses.into_iter().map(|(key, status)| (key, Arc::new(status))).collect();
     let deployments = gateways.iter().filter_map(GatewayNode::deployment).collect();

@@ -9,7 +9,9 @@ use igw_crds::objects::gateway_config::{Bind, GatewayConfigSpec};
 use igw_crds::objects::meta::{LabelSelector, ObjectReference};
 use igw_crds::objects::names::Hostname;
 use igw_crds::objects::{Kind, ObjectKey, Spec};
-use igw_crds::snapshot::{self, Attachment, ClientRules, Filter, HostBinding, Protocol, Settings, Transport};
+use igw_crds::snapshot::{
+    self, Attachment, ClientRules, Filter, HostBinding, Protocol, Settings, Tracing, Transport,
+};
 
 use crate::Warning;
 use crate::classes::{ClassOf, Classes};
@@ -42,6 +44,8 @@ pub(crate) struct GatewayNode {
     pub(crate) sets: Vec<SetNode>,
     /// What is shown to back ends, if the gateway says so.
     client_certificate: Option<ClientCertificate>,
+    /// Traces of requests, found once back ends can be named.
+    pub(crate) tracing: Option<Box<Tracing>>,
 }
 
 /// One listener.
@@ -195,6 +199,7 @@ fn node(
         listeners,
         sets: set_nodes,
         client_certificate: client_certificate(objects, facts, key, spec),
+        tracing: None,
     }
 }
 
@@ -604,6 +609,7 @@ impl GatewayNode {
                 Some(Ok(certificate)) => Some(Box::new(certificate.clone())),
                 Some(Err(_)) | None => None,
             },
+            tracing: self.tracing.clone(),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use igw_crds::snapshot::{
-    Backend, BackendId, EndpointSource, Listener, Resolver, ResolverId, Route, RouteId, Rule, Snapshot,
+    Backend, BackendId, EndpointSource, Resolver, ResolverId, Route, RouteId, Rule, Snapshot,
 };
 
 /// The snapshot of one gateway, by its place in the whole one. Indices are new, order and precedence the same.
@@ -27,7 +27,7 @@ pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
     for attachment in gateway.listeners.iter_mut().flat_map(|listener| &mut listener.attachments) {
         attachment.route = part.routes.get(&attachment.route).copied().unwrap_or(attachment.route);
     }
-    for id in gateway.listeners.iter().flat_map(Listener::backends) {
+    for id in gateway.backends() {
         part.backends.insert(id, BackendId(0));
     }
     let routes: Vec<&Route> = part.routes.keys().filter_map(|id| whole.routes.get(index(id.0))).collect();
@@ -35,7 +35,7 @@ pub fn share(whole: &Snapshot, gateway: usize) -> Snapshot {
         part.backends.insert(id, BackendId(0));
     }
     number(part.backends.values_mut(), BackendId);
-    for id in gateway.listeners.iter_mut().flat_map(Listener::backends_mut) {
+    for id in gateway.backends_mut() {
         *id = part.backends.get(id).copied().unwrap_or(*id);
     }
     made.gateways.push(gateway);

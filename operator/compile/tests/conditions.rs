@@ -2,6 +2,8 @@
 
 #[path = "conditions/listener_sets.rs"]
 mod listener_sets;
+#[path = "conditions/telemetry.rs"]
+mod telemetry;
 
 use std::sync::Arc;
 

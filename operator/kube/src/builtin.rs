@@ -23,7 +23,7 @@ pub(crate) fn resource(kind: Kind) -> Resource {
         versions: kind.versions().iter().map(|version| Arc::from(*version)).collect(),
         short_names: kind.short_names().iter().map(|name| Arc::from(*name)).collect(),
         categories: match kind.group() {
-            GATEWAY_API => vec![Arc::from("gateway-api")],
+            GATEWAY_API | EXPERIMENTS => vec![Arc::from("gateway-api")],
             "" => Vec::new(),
             _ => vec![Arc::from("igw")],
         },
@@ -159,3 +159,4 @@ pub(crate) fn active() -> Value {
 }
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
+const EXPERIMENTS: &str = "gateway.networking.x-k8s.io";

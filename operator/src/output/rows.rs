@@ -135,7 +135,7 @@ fn columns(kind: &str) -> Vec<Column> {
             wide("ACCEPTED", |object| parents_condition(object, "Accepted")),
             wide("RESOLVED", |object| parents_condition(object, "ResolvedRefs")),
         ],
-        "BackendPolicy" | "ClientPolicy" => vec![
+        "BackendPolicy" | "ClientPolicy" | "XTelemetryPolicy" => vec![
             column("TARGETS", |object| {
                 list(items(object, "/spec/targetRefs").iter().map(|target| {
                     format!("{}/{}", text(target, "/kind").to_lowercase(), text(target, "/name"))

@@ -77,6 +77,7 @@ fn tables(routes: impl Iterator<Item = (String, String)>) -> PortRoutes {
         name: "g".into(),
         addresses: Vec::new(),
         node_addresses: Default::default(),
+        tracing: None,
         client_certificate: None,
         settings: Settings::default(),
         listeners: vec![listener],

@@ -213,6 +213,7 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
             name: "g".into(),
             addresses: Vec::new(),
             node_addresses: Default::default(),
+            tracing: None,
             client_certificate: None,
             settings: Settings::default(),
             listeners: listeners.collect(),

@@ -129,6 +129,7 @@ impl<'b> Said<'b> {
     fn line<'a>(&self, draft: &'a LogDraft) -> LogLine<'a> {
         LogLine {
             draft,
+            trace: None,
             gateway: "edge/public",
             listener: "web",
             route: "shop/front",

@@ -18,6 +18,8 @@ pub(crate) struct LogDraft {
 /// One line.
 pub(crate) struct LogLine<'a> {
     pub(crate) draft: &'a LogDraft,
+    /// The trace that the request is a part of, in hexadecimal digits.
+    pub(crate) trace: Option<&'a [u8]>,
     pub(crate) gateway: &'a str,
     pub(crate) listener: &'a str,
     pub(crate) route: &'a str,
@@ -90,7 +92,7 @@ impl LogLine<'_> {
         // Writing to a vector cannot fail.
         let _ = write!(
             out,
-            "{} [{seconds}.{:03}] {}/{} {}:{} {}/{} {}/{}/{} {} {} {} {} {} \"",
+            "{} [{seconds}.{:03}] {}/{} {}:{} {}/{} {}/{}/{} {} {} {} {} {} ",
             draft.client,
             draft.started_wall_ms % 1_000,
             self.gateway,
@@ -108,6 +110,12 @@ impl LogLine<'_> {
             self.n_retries,
             or_dash(self.cause),
         );
+        if let Some(trace) = self.trace {
+            out.extend_from_slice(b"trace_id=");
+            out.extend_from_slice(trace);
+            out.push(b' ');
+        }
+        out.push(b'"');
         escape(out, &draft.method);
         if draft.version.is_empty() {
             if !draft.host.is_empty() {
@@ -147,6 +155,11 @@ impl LogLine<'_> {
         for (name, value) in texts {
             let _ = write!(out, "\"{name}\":\"");
             escape(out, value);
+            out.extend_from_slice(b"\",");
+        }
+        if let Some(trace) = self.trace {
+            out.extend_from_slice(b"\"trace_id\":\"");
+            out.extend_from_slice(trace);
             out.extend_from_slice(b"\",");
         }
         for (name, value) in [("connected_ms", self.connected_ms), ("answered_ms", self.answered_ms)] {
@@ -196,6 +209,7 @@ mod tests {
     fn line(draft: &LogDraft) -> LogLine<'_> {
         LogLine {
             draft,
+            trace: None,
             gateway: "edge/public",
             listener: "web",
             route: "shop/front",
@@ -231,6 +245,20 @@ mod tests {
         assert_eq!(value["path"], "/a\r\nb\"c\\\u{80}?-");
         assert_eq!(value["answered_ms"], 7);
         assert_eq!(value["status"], 503);
+    }
+
+    #[test]
+    fn traces_are_named_where_there_are_some() {
+        let mut draft = LogDraft::new("192.0.2.1", b"GET", b"h", b"/", false, None, "HTTP/1.1");
+        draft.started_wall_ms = 1_500;
+        let line = LogLine { trace: Some(b"0af7"), ..line(&draft) };
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        line.write_text(&mut text);
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.ends_with(" no_endpoint trace_id=0af7 \"GET http://h/ HTTP/1.1\"\n"), "{text}");
+        line.write_json(&mut json);
+        let value: serde_json::Value = serde_json::from_slice(&json).expect("one JSON object");
+        assert_eq!((&value["trace_id"], &value["status"]), (&"0af7".into(), &503.into()));
     }
 
     #[test]

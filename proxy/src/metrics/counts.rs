@@ -25,8 +25,12 @@ pub(crate) struct Counts<K> {
 
 impl<K: Counted> Counts<K> {
     pub(crate) fn count(&self, kind: K) {
+        self.add(kind, 1);
+    }
+
+    pub(crate) fn add(&self, kind: K, n: u64) {
         if let Some(count) = self.counts.get(kind.index()) {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(n, Ordering::Relaxed);
         }
     }
 

@@ -9,6 +9,8 @@ pub(crate) mod greetings;
 pub(crate) mod handshakes;
 pub(crate) mod mirrors;
 pub(crate) mod series;
+#[cfg(feature = "otlp")]
+pub(crate) mod spans;
 pub(crate) mod streams;
 pub(crate) mod upgrades;
 
@@ -184,6 +186,13 @@ impl Collector for Readings {
             "Questions of the filter ExternalAuth by what became of them.",
             "result",
             self.shared.authorizations.all(),
+        ));
+        #[cfg(feature = "otlp")]
+        families.push(counted(
+            "igw_trace_spans_total",
+            "Spans of traced requests by what became of them.",
+            "result",
+            self.shared.spans.all(),
         ));
         families.push(counted(
             "igw_udp_dropped_datagrams_total",

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::challenges::Challenges;
 use super::clients::{ClientTables, networks};
+use super::tracing::TracingTables;
 use super::{
     ActionTables, Bind, Filters, GateTables, PortTables, RuleTables, Tables, TargetTables, WeightedTables,
 };
@@ -88,6 +89,8 @@ impl Lasting {
             }
             let session_key = self.session_key(&session_names, gateway);
             let client_identity = self.client_identity(gateway, &mut used_identities);
+            let tracing = gateway.tracing.as_ref();
+            let tracing = tracing.map(|rules| Arc::new(TracingTables::new(rules, &backends)));
             for ((transport, number), positions) in by_port {
                 let port = self.port(&name, transport, number);
                 let routes = PortRoutes::build(snapshot, index, &positions);
@@ -127,6 +130,7 @@ impl Lasting {
                         .map(|listener| ClientTables::new(listener.client.as_deref()))
                         .collect(),
                     gates: gates(gateway, &positions, &backends),
+                    tracing: tracing.clone(),
                     protocols,
                     passing: gateway
                         .listeners

@@ -6,6 +6,7 @@
 mod build;
 pub(crate) mod challenges;
 pub(crate) mod clients;
+pub(crate) mod tracing;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -80,6 +81,8 @@ pub(crate) struct PortTables {
     pub(crate) clients: Vec<ClientTables>,
     /// Filters that run before a route is looked for, by listener index; empty where no listener has any.
     pub(crate) gates: Vec<Vec<GateTables>>,
+    /// Traces of requests, if the gateway has any.
+    pub(crate) tracing: Option<Arc<tracing::TracingTables>>,
     /// Protocols of listeners, by listener index.
     pub(crate) protocols: Vec<Protocol>,
     /// Listeners that leave TLS to back ends, by listener index.
@@ -211,11 +214,10 @@ impl Tables {
 
 impl AuthorizationTables {
     fn new(rules: &Authorization, backend: &Arc<Backend>) -> Self {
-        let of_tls = backend.policy().tls.map(|tls| tls.server_name);
         Self {
             backend: Arc::clone(backend),
             protocol: rules.protocol,
-            authority: of_tls.unwrap_or_else(|| authority(&backend.key)),
+            authority: authority(backend),
             path_prefix: rules.path_prefix.clone(),
             request_fields: rules.request_fields.clone(),
             answer_fields: rules.answer_fields.clone(),
@@ -224,9 +226,12 @@ impl AuthorizationTables {
     }
 }
 
-/// `name.namespace`, and the port of a service.
-fn authority(key: &str) -> String {
-    let mut parts = key.splitn(3, '/').skip(1);
+/// The name by which a back end is asked for: that of its certificate, or `name.namespace`, and the port of a service.
+fn authority(backend: &Backend) -> String {
+    if let Some(tls) = backend.policy().tls {
+        return tls.server_name;
+    }
+    let mut parts = backend.key.splitn(3, '/').skip(1);
     let (namespace, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     match name.split_once(':') {
         Some((name, port)) => format!("{name}.{namespace}:{port}"),

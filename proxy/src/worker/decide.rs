@@ -16,6 +16,7 @@ use super::cors;
 use super::mirror::mirror;
 use super::request::{Answer, Cause, Method, Outcome, Request};
 use super::request_head::{Forwarded, write_request};
+use super::trace::{self, Seen};
 use super::{LocalTables, Worker};
 use crate::clock;
 use crate::log::LogDraft;
@@ -128,6 +129,9 @@ pub(crate) fn decide_behind(
                 Some(Box::new(draft))
             };
         }
+    }
+    if let Some(trace) = trace::of(worker, port_tables, client, &Seen { buf, head, host, path }) {
+        request.extras.get_or_insert_default().trace = Some(trace);
     }
     let has_gates = !port_tables.gates.is_empty() || n_passed.is_some();
     if has_gates && is_held(worker, client, port_tables, &view, n_passed, &mut request) {
@@ -293,6 +297,7 @@ fn apply_rule(
             (name, tls.and_then(|tls| tls.subject.as_deref()))
         }),
         port: port.number,
+        trace: request.trace(),
         edits: [&rule.filters.request, &candidate.filters.request],
     };
     let mut out = worker.scratch.take();
@@ -385,7 +390,8 @@ fn end_answer(
     }
 }
 
-fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
+/// A request of which nothing is known yet.
+pub(super) fn blank(worker: &Worker, client: &Peer, port: usize) -> Request {
     let tables: Rc<LocalTables> = worker.tables();
     // With TLS the connection belongs to a listener before anything is asked.
     let listener = client.tls.as_ref().and_then(|tls| {

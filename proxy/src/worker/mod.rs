@@ -26,8 +26,10 @@ mod secure;
 pub(crate) mod stream;
 mod thread;
 pub(crate) mod timer;
+mod trace;
 mod tries;
 mod tunnel;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -48,6 +50,8 @@ use crate::metrics::datagrams::Dropped;
 use crate::metrics::greetings::Greeting;
 use crate::metrics::handshakes::Handshake;
 use crate::metrics::mirrors::Mirrored;
+#[cfg(feature = "otlp")]
+use crate::metrics::spans::Told;
 use crate::shared::{Phase, Shared};
 use crate::tables::Tables;
 use crate::tls::stream::TlsBuffers;
@@ -82,6 +86,9 @@ pub(crate) struct Worker {
     pub(crate) tls_buffers: Rc<TlsBuffers>,
     pub(crate) stream_servers: StreamServers,
     pub(crate) datagrams: Buffers,
+    /// What collectors are to be told.
+    #[cfg(feature = "otlp")]
+    pub(crate) outbox: trace::export::Outbox,
     /// Handshakes under way at a time.
     pub(crate) handshakes: Semaphore,
 }
@@ -103,7 +110,7 @@ impl Worker {
     pub(crate) fn new(index: usize, shared: Arc<Shared>, log: LogSink) -> Rc<Self> {
         let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), index);
         let tables = Rc::new(LocalTables { shared: shared.tables() });
-        Rc::new(Self {
+        let made = |_me: &std::rc::Weak<Self>| Self {
             index,
             scratch: Scratch::new(),
             wheel: Wheel::new(crate::clock::now()),
@@ -121,8 +128,11 @@ impl Worker {
             tls_buffers: TlsBuffers::new(),
             stream_servers: StreamServers::default(),
             datagrams: Buffers::default(),
+            #[cfg(feature = "otlp")]
+            outbox: trace::export::Outbox::new(std::rc::Weak::clone(_me)),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
-        })
+        };
+        Rc::new_cyclic(made)
     }
 
     /// The newest tables.
@@ -187,6 +197,11 @@ impl Worker {
         self.shared.mirrors.count(mirrored);
     }
 
+    #[cfg(feature = "otlp")]
+    pub(crate) fn count_spans(&self, told: Told, n_spans: u64) {
+        self.shared.spans.add(told, n_spans);
+    }
+
     pub(crate) fn count_authorized(&self, authorized: Authorized) {
         self.shared.authorizations.count(authorized);
     }
@@ -246,8 +261,10 @@ impl Worker {
         let Some(log) = &port.settings.access_log else { return };
         let target = request.target_tables();
         let listener = target.map(|target| target.listener).or(request.listener);
+        let trace = request.trace().map(|trace| trace.name());
         let line = LogLine {
             draft: &draft,
+            trace: trace.as_ref().map(|name| name.as_slice()),
             gateway: &port.gateway,
             listener: listener.and_then(|listener| port.listeners.get(listener)).map_or("", |name| name),
             route: target.map_or("", |target| &target.rule.route),

@@ -146,6 +146,7 @@ impl Passage {
         let target = self.target_tables();
         let line = LogLine {
             draft: &draft,
+            trace: None,
             gateway: &port.gateway,
             listener: port.listeners.get(self.listener).map_or("", |name| name),
             route: target.map_or("", |target| &target.rule.route),

@@ -13,6 +13,7 @@ use super::authorize::body::Room;
 use super::authorize::question::Question;
 use super::mirror::Mirrors;
 use super::timer::Tick;
+use super::trace::Trace;
 use super::{LocalTables, Worker};
 use crate::log::LogDraft;
 use crate::metrics::series::Series;
@@ -75,6 +76,8 @@ pub(crate) struct Extras {
     pub(crate) is_held: bool,
     /// What who was asked says to the client.
     pub(crate) answer_fields: Vec<AnswerField>,
+    /// Where it stands in its trace.
+    pub(crate) trace: Option<Trace>,
     /// What its body takes of the room for bodies that are kept.
     pub(crate) room: Option<Room>,
     /// It is a question itself, a call of gRPC.
@@ -179,6 +182,11 @@ impl Request {
         self.extras.as_ref().is_some_and(|extras| extras.question.is_some() || extras.is_held)
     }
 
+    /// Where it stands in its trace, if its gateway has traces.
+    pub(crate) fn trace(&self) -> Option<&Trace> {
+        self.extras.as_ref()?.trace.as_ref()
+    }
+
     /// What the rule says of tries.
     pub(crate) fn retry(&self) -> Option<&Retry> {
         self.target_tables()?.rule.retry.as_ref().filter(|_| !self.is_copy)
@@ -228,6 +236,9 @@ impl Request {
         worker.scratch.give(std::mem::take(&mut self.head));
         worker.scratch.give(self.cors.take().unwrap_or_default());
         if let Some(extras) = self.extras.take() {
+            if let Some(trace) = &extras.trace {
+                trace.end(worker, &self, duration, &end);
+            }
             worker.scratch.give(extras.session_field.take());
         }
     }

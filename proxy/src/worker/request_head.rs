@@ -4,6 +4,7 @@ use igw_crds::snapshot::HeaderEdit;
 use igw_h1::{Body, Field, Known, RequestHead, encode};
 
 use super::Worker;
+use super::trace::{self, Trace};
 
 /// What the gateway says about the request besides its fields.
 pub(crate) struct Forwarded<'a> {
@@ -23,6 +24,8 @@ pub(crate) struct Forwarded<'a> {
     pub(crate) is_trusted: bool,
     /// Field that tells the subject of the client's certificate, and the subject if there is one.
     pub(crate) subject: Option<(&'a [u8], Option<&'a [u8]>)>,
+    /// Where the request stands in its trace, if the gateway has traces.
+    pub(crate) trace: Option<&'a Trace>,
     /// Header edits of the rule, then of the backendRef.
     pub(crate) edits: [&'a [HeaderEdit]; 2],
 }
@@ -60,11 +63,15 @@ pub(crate) fn write_request(
         (b"x-request-id", believed(Known::XRequestId).unwrap_or(&id)),
     ];
     let subject = forwarded.subject.and_then(|(name, subject)| Some((name, subject?)));
-    let identity = || identity.into_iter().chain(subject);
+    let parent = forwarded.trace.map(Trace::parent);
+    let traced = forwarded.trace.zip(parent.as_ref());
+    let traced = || traced.into_iter().flat_map(|(trace, parent)| trace.fields(parent));
+    let identity = || identity.into_iter().chain(subject).chain(traced());
     let is_passed = |entry: &&Field| {
         let is_subject =
             || forwarded.subject.is_some_and(|(name, _)| entry.name.of(buf).eq_ignore_ascii_case(name));
-        is_forwarded(entry.known, entry.hop_by_hop, forwarded.is_trusted) && !is_subject()
+        let is_replaced = || forwarded.trace.is_some() && trace::is_field(entry.name.of(buf));
+        is_forwarded(entry.known, entry.hop_by_hop, forwarded.is_trusted) && !is_subject() && !is_replaced()
     };
     if forwarded.edits.iter().all(|edits| edits.is_empty()) {
         for entry in head.fields.iter().filter(is_passed) {

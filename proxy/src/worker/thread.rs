@@ -123,6 +123,8 @@ async fn run(index: usize, shared: Arc<Shared>, log: LogSink, mut inbox: mpsc::U
                         }
                     }
                     worker.wheel.wake_all();
+                    #[cfg(feature = "otlp")]
+                    worker.outbox.flush();
                     if shared.phase() == Phase::Ended {
                         return;
                     }

@@ -83,6 +83,12 @@ pub(super) fn no_port(now: &Value, _: Option<&Value>) -> Option<Broken> {
     is_broken.then(|| Broken::new(".port", "an XBackend says its port itself").hints("remove `port`"))
 }
 
+/// A policy of telemetry says something.
+pub(super) fn tells(now: &Value, _: Option<&Value>) -> Option<Broken> {
+    let is_broken = !has(now, "tracing");
+    is_broken.then(|| Broken::new("", "the policy says nothing").hints("add `tracing`"))
+}
+
 /// The value is that of before.
 pub(super) fn stays(now: &Value, before: Option<&Value>) -> Option<Broken> {
     let is_broken = before.is_some_and(|before| before != now);

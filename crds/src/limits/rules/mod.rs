@@ -166,7 +166,7 @@ impl Broken {
 }
 
 /// Rules that stand in one place each, or say what no other does.
-const NAMED: [(&str, Judge); 34] = [
+const NAMED: [(&str, Judge); 35] = [
     ("128 matches", routes::matches),
     ("HTTPS ends here", gateway::https_ends),
     ("TLS has a mode", gateway::tls_mode),
@@ -197,6 +197,7 @@ const NAMED: [(&str, Judge); 34] = [
     ("service of Exact", routes::grpc_service),
     ("service or method", routes::service_or_method),
     ("short domains of keys", gateway::short_domains),
+    ("something to tell", common::tells),
     ("stays", common::stays),
     ("targets once", common::targets_once),
     ("targets told apart in one way", common::targets_apart),

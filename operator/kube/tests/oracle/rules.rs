@@ -142,6 +142,9 @@ fn named(
             tell(Value::Array(rules(2)));
         }
         "not percent with fraction" => tell(with(json!({"percent": 1, "fraction": {"numerator": 1}}))),
+        "something to tell" => {
+            tell(json!({"targetRefs": [{"group": "", "kind": "Service", "name": "s"}]}));
+        }
         "fraction of one at most" => tell(json!({"numerator": 101})),
         "service or method" => tell(json!({"type": "Exact"})),
         "service of Exact" => {
@@ -178,13 +181,17 @@ fn member(field: &str) -> Value {
         "replaceFullPath" | "replacePrefixMatch" => json!("/x"),
         "extensionRef" => json!({"group": "g.example", "kind": "K", "name": "n"}),
         "header" => json!({"name": "x"}),
+        "provider" => json!({"backendRef": {"name": "s", "port": 1}}),
+        "samplingRate" => json!({"numerator": 1}),
+        "attributes" => json!([{"name": "z", "sourceType": "Literal", "literalValue": "x"}]),
+        "serviceName" | "spanName" | "headerName" | "literalValue" | "attributeKey" => json!("x"),
         "requestMirror" => json!({"backendRef": {"name": "s", "port": 1}}),
         _ => json!({}),
     }
 }
 
 /// Words of types.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 11] = [
     "Cookie",
     "Header",
     "ExtensionRef",
@@ -193,4 +200,7 @@ const OTHERS: [&str; 8] = [
     "GRPC",
     "ReplaceFullPath",
     "ReplacePrefixMatch",
+    "Disabled",
+    "Literal",
+    "Attribute",
 ];

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::changes::{Change, Grant, How, is_framing};
-use super::wire::{self, Fields, Malformed, Value};
 use crate::worker::request::{AnswerField, Passed};
+use crate::worker::wire::{self, Fields, Malformed, Value};
 
 /// What a call says besides the request itself.
 pub(super) struct Around<'a> {

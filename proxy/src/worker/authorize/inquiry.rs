@@ -15,25 +15,25 @@ use crate::worker::request::Request;
 use crate::worker::timer::Timer;
 
 /// One question under way.
-pub(super) struct Inquiry {
-    pub(super) answer: Heard,
+pub(in crate::worker) struct Inquiry {
+    pub(in crate::worker) answer: Heard,
     timer: Timer,
     peer: Peer,
 }
 
 /// An answer.
 #[derive(Default)]
-pub(super) struct Heard {
-    pub(super) status: u16,
-    pub(super) fields: HeaderMap,
-    pub(super) body: Vec<u8>,
-    pub(super) trailers: HeaderMap,
+pub(in crate::worker) struct Heard {
+    pub(in crate::worker) status: u16,
+    pub(in crate::worker) fields: HeaderMap,
+    pub(in crate::worker) body: Vec<u8>,
+    pub(in crate::worker) trailers: HeaderMap,
 }
 
 // === impl Inquiry ===
 
 impl Inquiry {
-    pub(super) fn new(worker: &Worker, client: &Peer) -> Self {
+    pub(in crate::worker) fn new(worker: &Worker, client: &Peer) -> Self {
         Self {
             answer: Heard::default(),
             timer: worker.wheel.timer(),

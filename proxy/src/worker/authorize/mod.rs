@@ -5,9 +5,8 @@ pub(crate) mod body;
 mod call;
 mod changes;
 mod gate;
-mod inquiry;
+pub(super) mod inquiry;
 pub(crate) mod question;
-mod wire;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -5,12 +5,12 @@ use igw_crds::snapshot::AuthorizationProtocol;
 use igw_h1::{Body, Known, RequestHead, Version};
 
 use super::call::{self, Around};
-use super::wire;
 use crate::clock;
 use crate::tables::AuthorizationTables;
 use crate::worker::Worker;
 use crate::worker::client::Peer;
 use crate::worker::request_head::field;
+use crate::worker::wire;
 
 /// A question whose body is not known yet: the head of a request, or fields of the message of a call.
 pub(crate) struct Question {

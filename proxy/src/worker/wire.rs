@@ -1,4 +1,4 @@
-//! The wire form of Protocol Buffers, as far as authorization needs it. What is read was sent by a stranger: every length is
+//! The wire form of Protocol Buffers, as far as it is needed here. What is read was sent by a stranger: every length is
 //! checked, nothing is copied, and bytes that break the form are an error.
 
 /// A field of a message.
@@ -103,6 +103,20 @@ pub(super) fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
 pub(super) fn begin(out: &mut Vec<u8>, field: u32, length: usize) {
     varint(out, u64::from(field) << 3 | 2);
     varint(out, length as u64);
+}
+
+/// Appends a number of eight bytes.
+#[cfg(feature = "otlp")]
+pub(super) fn fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
+    varint(out, u64::from(field) << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a number of four bytes.
+#[cfg(feature = "otlp")]
+pub(super) fn fixed32(out: &mut Vec<u8>, field: u32, value: u32) {
+    varint(out, u64::from(field) << 3 | 5);
+    out.extend_from_slice(&value.to_le_bytes());
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
