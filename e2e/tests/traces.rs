@@ -58,7 +58,7 @@ fn told(answer: &Answer) -> anyhow::Result<(String, String, String)> {
     let is_hex = |text: &str| text.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
     anyhow::ensure!(version == "00" && trace.len() == 32 && parent.len() == 16 && is_hex(trace), "{value}");
     anyhow::ensure!(
-        is_hex(parent) && trace.trim_matches('0') != "" && parent.trim_matches('0') != "",
+        is_hex(parent) && !trace.trim_matches('0').is_empty() && !parent.trim_matches('0').is_empty(),
         "{value}"
     );
     Ok((trace.to_owned(), parent.to_owned(), flags.to_owned()))

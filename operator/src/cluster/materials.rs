@@ -159,10 +159,8 @@ impl Materials {
             }),
             _ => {
                 let found = authorities::examine(value(authorities::CA).map(|value| &**value));
-                // What is broken keeps its last good content.
-                if found.is_ok() || !matches!(self.authorities.get(&place(path)), Some(Ok(_))) {
-                    self.authorities.insert(place(path), found);
-                }
+                // Nobody trusts what was there before: what is broken is no authority, as with igw up.
+                self.authorities.insert(place(path), found);
             }
         }
     }

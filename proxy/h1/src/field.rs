@@ -171,7 +171,7 @@ fn equals_lower(name: &[u8], lower: &[u8]) -> bool {
 
 fn has_underscore(name: &[u8]) -> bool {
     let is_in = |word: u64| {
-        let zeros = word ^ (ONES * b'_' as u64);
+        let zeros = word ^ UNDERSCORES;
         zeros.wrapping_sub(ONES) & !zeros & HIGH_BITS != 0
     };
     name.as_chunks().0.iter().any(|word| is_in(u64::from_ne_bytes(*word))) || is_in(last_word(name))
@@ -193,8 +193,8 @@ fn last_word(bytes: &[u8]) -> u64 {
 /// Eight bytes with letters in lower case.
 fn lowered(word: u64) -> u64 {
     let low_bits = word & !HIGH_BITS;
-    let is_from_a = low_bits.wrapping_add(ONES * (0x80 - b'A' as u64));
-    let is_behind_z = low_bits.wrapping_add(ONES * (0x7f - b'Z' as u64));
+    let is_from_a = low_bits.wrapping_add(TO_A);
+    let is_behind_z = low_bits.wrapping_add(BEYOND_Z);
     word | (is_from_a & !is_behind_z & !word & HIGH_BITS) >> 2
 }
 
@@ -231,5 +231,11 @@ pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
 const ONES: u64 = u64::MAX / 0xff;
 /// The highest bit of each of them.
 const HIGH_BITS: u64 = ONES * 0x80;
+/// An underscore in each of them.
+const UNDERSCORES: u64 = ONES * b'_' as u64;
+/// What lifts `A`, and what is behind it, to the highest bit.
+const TO_A: u64 = ONES * (0x80 - b'A' as u64);
+/// What lifts all that is behind `Z` to the highest bit.
+const BEYOND_Z: u64 = ONES * (0x7f - b'Z' as u64);
 static TOKEN_BYTES: ByteSet =
     ByteSet::new(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");

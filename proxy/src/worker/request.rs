@@ -237,7 +237,7 @@ impl Request {
         worker.scratch.give(self.cors.take().unwrap_or_default());
         if let Some(extras) = self.extras.take() {
             if let Some(trace) = &extras.trace {
-                trace.end(worker, &self, duration, &end);
+                trace.end(worker, self, duration, &end);
             }
             worker.scratch.give(extras.session_field.take());
         }

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&parent), text);
         let fields: Vec<_> = trace.fields(&parent).collect();
         assert_eq!(fields, [(TRACEPARENT, text.as_bytes()), (TRACESTATE, b"a=1".as_slice())]);
-        assert_eq!(trace.name(), [b"ab"; 16].concat()[..]);
+        assert_eq!(trace.name(), b"ab".repeat(16)[..]);
         let mut draws = [[0; 8], [0; 8], [7; 8]].into_iter();
         assert_eq!(some_id(|| draws.next().unwrap_or_default()), [7; 8]);
     }
