@@ -25,7 +25,7 @@ const DIRECTION: [(&str, &[&str]); 12] = [
     ("igw-e2e", &["igw-crds", "igw-emulator", "igw-opensvc"]),
     ("igw-emulator", &[]),
     // The suite's server is a program around the engine.
-    ("igw-conformance", &["igw", "igw-crds", "igw-compile", "igw-kube"]),
+    ("igw-conformance", &["igw", "igw-crds", "igw-compile", "igw-kube", "igw-emulator"]),
 ];
 
 /// Crates of others that only these crates of ours may use.
