@@ -11,7 +11,7 @@ use igw_crds::snapshot::{self, BackendId, BackendTls, Filter, Route, Rule, Trust
 use crate::input::{Facts, ObjectSet};
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
 use crate::services::Services;
-use crate::status::{AncestorReference, AncestorStatus, CONTROLLER, Condition, PolicyStatus, Status};
+use crate::status::{AncestorReference, AncestorStatus, Condition, PolicyStatus, Status};
 
 /// Policies by target.
 pub(crate) struct BackendTlsPolicies<'o> {
@@ -110,16 +110,9 @@ impl<'o> BackendTlsPolicies<'o> {
         }
         let status = |(key, policy): (&&ObjectKey, &Policy)| {
             let gateways = used.get(*key).into_iter().flatten();
-            let ancestors = gateways.map(|((namespace, name), counts)| AncestorStatus {
-                ancestor_ref: AncestorReference {
-                    group: GATEWAY_GROUP.to_owned(),
-                    kind: "Gateway".to_owned(),
-                    namespace: namespace.clone(),
-                    name: name.clone(),
-                    section_name: None,
-                },
-                controller_name: CONTROLLER,
-                conditions: policy.conditions(*counts),
+            let ancestors = gateways.map(|((namespace, name), counts)| {
+                let gateway = AncestorReference::new(GATEWAY_GROUP, "Gateway", namespace, name);
+                AncestorStatus::new(gateway, policy.conditions(*counts))
             });
             ((*key).clone(), Status::Policy(PolicyStatus { ancestors: ancestors.collect() }))
         };

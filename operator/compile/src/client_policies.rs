@@ -10,7 +10,7 @@ use igw_crds::snapshot::{self, ClientRules, TlsVersion};
 
 use crate::input::ObjectSet;
 use crate::listeners::GATEWAY_GROUP;
-use crate::status::{AncestorReference, AncestorStatus, CONTROLLER, Condition, PolicyStatus, Status};
+use crate::status::{AncestorReference, AncestorStatus, Condition, PolicyStatus, Status};
 use crate::tls::OPTION_DOMAIN;
 
 /// Policies by target.
@@ -33,17 +33,9 @@ impl<'o> ClientPolicies<'o> {
                 let section = target.section_name.as_ref().map(|section| section.as_str().to_owned());
                 let condition =
                     policies.attach(objects, key, spec, &target.name, section.as_deref(), stored.generation);
-                status.ancestors.push(AncestorStatus {
-                    ancestor_ref: AncestorReference {
-                        group: GATEWAY_GROUP.to_owned(),
-                        kind: "Gateway".to_owned(),
-                        namespace: key.namespace.to_string(),
-                        name: target.name.clone(),
-                        section_name: section,
-                    },
-                    controller_name: CONTROLLER,
-                    conditions: vec![condition],
-                });
+                let gateway = AncestorReference::new(GATEWAY_GROUP, "Gateway", &key.namespace, &target.name);
+                let ancestor = AncestorReference { section_name: section, ..gateway };
+                status.ancestors.push(AncestorStatus::new(ancestor, vec![condition]));
             }
             policies.statuses.insert(key.clone(), status);
         }

@@ -8,7 +8,7 @@ use igw_crds::objects::{Kind, ObjectKey, Spec};
 use igw_crds::snapshot;
 
 use crate::input::{Facts, ObjectSet};
-use crate::status::{AncestorReference, AncestorStatus, CONTROLLER, Condition, PolicyStatus, Status};
+use crate::status::{AncestorReference, AncestorStatus, Condition, PolicyStatus, Status};
 
 /// Policies by target.
 pub(crate) struct Policies<'o> {
@@ -41,17 +41,13 @@ impl<'o> Policies<'o> {
             let mut status = PolicyStatus::default();
             for target in &spec.target_refs {
                 let condition = policies.attach(objects, key, spec, target, stored.generation);
-                status.ancestors.push(AncestorStatus {
-                    ancestor_ref: AncestorReference {
-                        group: target.group.as_str().to_owned(),
-                        kind: target.kind.as_str().to_owned(),
-                        namespace: key.namespace.to_string(),
-                        name: target.name.clone(),
-                        section_name: None,
-                    },
-                    controller_name: CONTROLLER,
-                    conditions: vec![condition],
-                });
+                let ancestor = AncestorReference::new(
+                    target.group.as_str(),
+                    target.kind.as_str(),
+                    &key.namespace,
+                    &target.name,
+                );
+                status.ancestors.push(AncestorStatus::new(ancestor, vec![condition]));
             }
             policies.statuses.insert(key.clone(), status);
         }

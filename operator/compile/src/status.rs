@@ -198,6 +198,32 @@ pub struct Condition {
     pub observed_generation: u64,
 }
 
+// === impl AncestorStatus ===
+
+impl AncestorStatus {
+    /// What igw says of a target.
+    #[must_use]
+    pub fn new(ancestor_ref: AncestorReference, conditions: Vec<Condition>) -> Self {
+        Self { ancestor_ref, controller_name: CONTROLLER, conditions }
+    }
+}
+
+// === impl AncestorReference ===
+
+impl AncestorReference {
+    /// All of an object.
+    #[must_use]
+    pub fn new(group: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            section_name: None,
+        }
+    }
+}
+
 // === impl Condition ===
 
 impl Condition {

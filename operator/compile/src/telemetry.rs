@@ -13,7 +13,7 @@ use crate::backends::{Backends, BadReference};
 use crate::input::ObjectSet;
 use crate::listeners::{GATEWAY_GROUP, GatewayNode};
 use crate::named::BackendReference as _;
-use crate::status::{AncestorReference, AncestorStatus, CONTROLLER, Condition, PolicyStatus, Status};
+use crate::status::{AncestorReference, AncestorStatus, Condition, PolicyStatus, Status};
 
 /// Gives gateways their traces; the statuses of all policies.
 pub(crate) fn find<'o>(
@@ -73,17 +73,14 @@ pub(crate) fn find<'o>(
                     }
                 },
             };
-            status.ancestors.push(AncestorStatus {
-                ancestor_ref: AncestorReference {
-                    group: target.group.as_str().to_owned(),
-                    kind: target.kind.as_str().to_owned(),
-                    namespace: key.namespace.to_string(),
-                    name: target.name.clone(),
-                    section_name: None,
-                },
-                controller_name: CONTROLLER,
-                conditions: vec![accepted, references(resolved.as_ref(), generation)],
-            });
+            let ancestor = AncestorReference::new(
+                target.group.as_str(),
+                target.kind.as_str(),
+                &key.namespace,
+                &target.name,
+            );
+            let conditions = vec![accepted, references(resolved.as_ref(), generation)];
+            status.ancestors.push(AncestorStatus::new(ancestor, conditions));
         }
         statuses.push((key.clone(), Status::Policy(status)));
     }

@@ -1,6 +1,5 @@
 //! What is behind the dialect: the gateway of one machine, or the operator of a cluster.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -94,8 +93,10 @@ impl Behind {
 /// The proxy beside this program, as nodes start it.
 fn proxy() -> anyhow::Result<String> {
     let beside = std::env::current_exe()?.with_file_name("igw-proxy");
-    let is_there = Path::exists(&beside);
-    is_there.then(|| beside.display().to_string()).context("igw-proxy is not beside this program; build it")
+    beside
+        .exists()
+        .then(|| beside.display().to_string())
+        .context("igw-proxy is not beside this program; build it")
 }
 
 /// Node N has the address `127.0.<NODES + N>.1`.
