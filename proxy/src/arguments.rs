@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Form of log lines
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: Format,
-    /// Lowest level that is logged: error, warn, info, debug or trace, or some of them by module, like `info,igw_proxy=debug`
+    /// Lowest level that is logged: error, warn, info or debug (and trace in debug builds), or some by module, like `info,igw_proxy=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: Targets,
     /// Run as the server of a supervisor, which is connected to standard input

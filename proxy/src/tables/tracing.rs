@@ -11,10 +11,12 @@ use crate::upstream::backend::Backend;
 pub(crate) struct TracingTables {
     pub(crate) rules: Tracing,
     /// `None`: traces go on, and nobody is told.
+    #[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only collectors need it"))]
     pub(crate) collector: Option<Collector>,
 }
 
 /// Who is told.
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only collectors need it"))]
 pub(crate) struct Collector {
     pub(crate) backend: Arc<Backend>,
     /// The name by which it is asked for.

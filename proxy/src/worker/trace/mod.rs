@@ -35,6 +35,7 @@ pub(crate) struct Trace {
 }
 
 /// What a trace knows of its request.
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only collectors need it"))]
 pub(crate) struct Seen<'a> {
     pub(crate) buf: &'a [u8],
     pub(crate) head: &'a RequestHead,
